@@ -1,0 +1,99 @@
+"""How a run stands, read from its folder alone: it need not be running, and is not disturbed if it is."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.cli.again import go_on_command
+from penstock.cli.runs import open_run
+from penstock.errors import JournalError
+from penstock.journal.lock import is_locked
+from penstock.journal.reader import JournalReader
+from penstock.models import Totals
+from penstock.observe.last_words import retry_command
+
+
+class State(StrEnum):
+    """What is happening to a run."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+    KILLED = "killed"
+    """Nobody works on it, and it never ended."""
+    UNUSED = "not begun"
+    """No task was ever taken: the command was refused."""
+    DAMAGED = "damaged"
+    """Its journal cannot be read."""
+
+
+class Output(msgspec.Struct, frozen=True):
+    """How far an output got: it has the first `delivered` of `results`, in the order of commit."""
+
+    name: str
+    delivered: int
+    results: int
+
+
+class RunStatus(msgspec.Struct, frozen=True):
+    """One run. `changed_at` is in seconds since 1970 UTC; `go_on` and `retry` are commands, where they make sense.
+
+    `pending` are tasks that were taken from the source and not settled; what was not yet read of it is not known.
+    """
+
+    run: str
+    folder: str
+    state: State
+    changed_at: float
+    totals: Totals = Totals()
+    settled: int = 0
+    pending: int = 0
+    outputs: tuple[Output, ...] = ()
+    reason: str | None = None
+    go_on: str | None = None
+    retry: str | None = None
+
+
+def read_status(folder: Path) -> RunStatus:
+    """How the run in this folder stands."""
+    changed_at = max(path.stat().st_mtime for path in _journal_files(folder))
+    try:
+        with open_run(folder) as reader:
+            return _fold(folder, changed_at, reader)
+    except JournalError as error:
+        return RunStatus(folder.name, str(folder), State.DAMAGED, changed_at, reason=str(error))
+
+
+def _fold(folder: Path, changed_at: float, reader: JournalReader) -> RunStatus:
+    # The lock first: a run that ends in between is then told by its ending, not taken for a killed one.
+    running = is_locked(folder)
+    totals, ending = reader.totals(), reader.recall("ending")
+    state = State.RUNNING if running else _state_of(totals, ending)
+    last = reader.last_seq()
+    return RunStatus(
+        run=folder.name,
+        folder=str(folder),
+        state=state,
+        changed_at=changed_at if running or ending is None else ending["at"],
+        totals=totals,
+        settled=totals.settled,
+        pending=totals.pending,
+        outputs=tuple(Output(name, cursor["seq"], last) for name, cursor in reader.cursors().items()),
+        reason=None if running or ending is None else ending.get("reason"),
+        go_on=go_on_command(folder, reader) if state in (State.PAUSED, State.INTERRUPTED, State.KILLED) else None,
+        retry=retry_command(folder) if totals.failed and not running else None,
+    )
+
+
+def _state_of(totals: Totals, ending: dict[str, Any] | None) -> State:
+    if ending is not None:
+        return State(ending["ending"])
+    return State.KILLED if totals.accepted else State.UNUSED
+
+
+def _journal_files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.glob("journal.db*") if not path.name.endswith("-shm"))

@@ -1,0 +1,93 @@
+"""From a row to a task with a key, and from a task to the request that is sent."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from penstock.apis.protocol import Api
+from penstock.apis.registry import APIS, api_for_path
+from penstock.models import Request, Row, Task
+from penstock.options import RunOptions
+from penstock.templates import Template
+
+KEY_FIELDS = ("custom_id", "key", "id")
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def to_task(row: Row, index: int, key_field: str | None) -> Task:
+    """The row as a task: its key from `key_field`, else from custom_id, key or id, else its index.
+
+    A row that cannot be read has the key "#" and its index: a good row may have a number of its own.
+    """
+    key, error = _key_of(row.data, key_field)
+    error = row.error or error
+    if error is not None:
+        key = f"#{index}"
+    return Task(
+        key=str(index) if key is None else key, index=index, raw=row.raw, data=row.data, where=row.where, error=error
+    )
+
+
+def _key_of(data: dict[str, Any], key_field: str | None) -> tuple[str | None, str | None]:
+    for field in (key_field,) if key_field else KEY_FIELDS:
+        match data.get(field):
+            case None:
+                continue
+            case str(key) if key:
+                return key, None
+            case bool() | float() | list() | dict() | "":
+                return None, f"the key field {field!r} is neither text nor a whole number"
+            case number:
+                return str(number), None
+    return None, f"the row has no field {key_field!r}, which --key names" if key_field else None
+
+
+class Renderer:
+    """Makes requests as the options say. Raises `TemplateError` when a template does not compile."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._api = APIS[options.api]
+        self._model = options.model
+        self._params = options.param
+        self._prompt = Template(options.prompt, "--prompt") if options.prompt is not None else None
+        self._system = Template(options.system, "--system") if options.system is not None else None
+
+    def render(self, task: Task) -> Request:
+        """The request of a task. Raises `ValueError`, in words for the user, when the row does not give one."""
+        if task.error is not None:
+            raise ValueError(task.error)
+        data = task.data
+        if isinstance(data.get("body"), dict) and "url" in data:
+            return self._batch_line(data)
+        prompt = self._prompt.render(data) if self._prompt else None
+        system = self._system.render(data) if self._system else None
+        fields = self._api.encode(data, prompt, system)
+        return self._request(self._api, {**fields, **self._params, **_params_of(data)}, data.get("model"))
+
+    def _batch_line(self, data: dict[str, Any]) -> Request:
+        """An OpenAI Batch line, taken as it is: the options only fill in what its body leaves out."""
+        if data.get("method", "POST") != "POST":
+            raise ValueError(f"the method of this Batch line is {data['method']!r}; only POST is sent")
+        path = urlsplit(str(data["url"])).path
+        if (api := api_for_path(path)) is None:
+            raise ValueError(f"the url {data['url']!r} of this Batch line is not one that Penstock knows")
+        return self._request(api, {**self._params, **data["body"]}, data["body"].get("model"))
+
+    def _request(self, api: Api, body: dict[str, Any], model: Any) -> Request:
+        model = model or self._model
+        if not isinstance(model, str):
+            raise ValueError("no model is named: give --model, or a `model` field in the row")
+        if body.get("stream"):
+            raise ValueError("`stream` is set; a run asks for whole answers, so leave it out")
+        return Request(api.name, api.path, _encode_json(body | {"model": model}), model)
+
+
+def _params_of(data: dict[str, Any]) -> dict[str, Any]:
+    params = data.get("params")
+    if params is None:
+        return {}
+    if not isinstance(params, dict):
+        raise ValueError("the row's `params` is not an object")
+    return params

@@ -1,0 +1,348 @@
+"""One run, from opening everything in order to closing it in order.
+
+    lock and journal → source → sinks → transport → signals → work → drain → sinks finish → journal ends
+
+Nothing is sent before source and sinks are known to be good, so that bad usage costs nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.clock import Clock, SystemClock
+from penstock.endpoints import Endpoint
+from penstock.engine.answers import answer_of
+from penstock.engine.delivery import Delivery
+from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.gate import Gate, Lane
+from penstock.engine.intake import Intake
+from penstock.engine.requests import Renderer
+from penstock.engine.shutdown import Shutdown
+from penstock.errors import RunChanged, RunPaused, UsageError
+from penstock.events import Ending, Finished, Notice, Observer, Snapshot, Started
+from penstock.journal.folder import delete_run
+from penstock.journal.journal import Journal
+from penstock.models import Settled, Usage
+from penstock.options import SHAPES_REQUEST, RunOptions
+from penstock.policy.retry import RetryPolicy
+from penstock.pricing import Pricing
+from penstock.sinks.protocol import Sink
+from penstock.sources.protocol import Source
+from penstock.transport.protocol import Transport
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything a run is made of. `source` is None for `retry`, which works on failed tasks only.
+
+    `remember` is kept in the journal for later commands.
+    """
+
+    folder: Path
+    options: RunOptions
+    source: Source | None
+    sinks: Sequence[Sink]
+    endpoint: Endpoint
+    transport: Transport
+    pricing: Pricing
+    observers: Sequence[Observer] = ()
+    retry_failures: bool = False
+    handle_signals: bool = False
+    remember: dict[str, Any] = {}
+    draw: Callable[[], float] = random.random
+    """Numbers in [0, 1) for the jitter of back-offs."""
+
+
+async def execute(plan: Plan, clock: Clock | None = None) -> Finished:
+    """Do the run, or go on with it. Raises `UsageError` before anything is sent; what pauses a run is in the return.
+
+    Cancelled from outside it stops as the second signal does: what is in flight is given up, what is settled is kept.
+    """
+    run = _Run(plan, clock or SystemClock())
+    async with run.stack:
+        return await run.execute()
+
+
+class _Run:
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.stack = AsyncExitStack()
+        self.started_s = clock.monotonic_s()
+        self.deliveries: list[Delivery] = []
+        self.source_identity: dict[str, Any] | None = None
+        self.interrupted = False
+
+    async def execute(self) -> Finished:
+        await self._open()
+        self._notify(self._started())
+        with self.shutdown.on_signals() if self.plan.handle_signals else nullcontext():
+            await self._work()
+            await self._close_sinks()
+            finished = self._finished()
+            await self.journal.aclose(self._ending_record(finished))
+        finished = self._finished()
+        self._notify(finished)
+        return finished
+
+    def _ending_record(self, finished: Finished) -> dict[str, Any]:
+        return {
+            "ending": finished.ending,
+            "reason": finished.reason,
+            "at": self.clock.unix_s(),
+            "exhausted": self.intake.exhausted,
+        }
+
+    async def _work(self) -> None:
+        """From the first task to the last result that every sink has taken."""
+        background = [asyncio.create_task(delivery.run()) for delivery in self.deliveries]
+        intake = asyncio.create_task(self.intake.run())
+        warm = asyncio.create_task(asyncio.to_thread(self._load_prices))
+        timers = [asyncio.create_task(self._watch(observer)) for observer in self.plan.observers]
+        try:
+            await self._until_stopped([intake, *background])
+            await self._hand_over(background)
+        finally:
+            if not self.dispatcher.stopped.is_set():
+                self.dispatcher.cancel()
+            self.journal.given_up = self.dispatcher.unknown
+            for task in (intake, *background, *timers):
+                task.cancel()
+            await asyncio.gather(warm, intake, *background, *timers, return_exceptions=True)
+        if self.dispatcher.defect is not None:
+            raise self.dispatcher.defect
+        self.interrupted = self.dispatcher.draining
+
+    # Opening
+
+    async def _open(self) -> None:
+        plan, options = self.plan, self.plan.options
+        for observer in plan.observers:
+            self.stack.callback(observer.close)
+        self.stack.push_async_callback(plan.transport.aclose)
+        if plan.source is not None:
+            self.stack.push_async_callback(plan.source.aclose)
+        renderer = Renderer(options)
+        if options.fresh:
+            await self._open_anew()
+        self.journal = Journal(plan.folder, answer_of, options.durability, options.concurrency)
+        self.stack.push_async_callback(self.journal.aclose)
+        self._refuse_changes()
+        await self._open_source()
+        await self._open_sinks()
+        if plan.retry_failures:
+            self._refuse_early_retry()
+            self.journal.reopen_failures()
+        # A session that is killed leaves no ending: a retry of a retry has only this to go by.
+        self.journal.remember("exhausted", plan.retry_failures)
+        for name, value in plan.remember.items():
+            self.journal.remember(name, value)
+        self.settled_before = self.journal.totals.settled
+        self.gate = Gate(Lane(plan.endpoint, plan.transport), options.concurrency)
+        policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s)
+        self.dispatcher = Dispatcher(self.gate, renderer, policy, plan.pricing, self.clock, self.journal.settle)
+        self.dispatcher.on_warning = self._warn
+        self.dispatcher.draw = plan.draw
+        self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
+        self.shutdown = Shutdown(self._drain, self._cancel)
+        self.intake = Intake(plan.source, self.journal, self.dispatcher, options.key, options.limit)
+        self.journal.on_commit = self._offer
+        self.journal.on_trouble = self.dispatcher.pause
+        self.journal.start()
+
+    async def _open_anew(self) -> None:
+        """Forget the earlier run, once the source of the new one is known to be good."""
+        if self.plan.source is not None:
+            self.source_identity = await self.plan.source.open(None)
+        delete_run(self.plan.folder)
+
+    @property
+    def _exists(self) -> bool:
+        """Whether an earlier process has taken tasks: one that did not leaves nothing to be true to."""
+        return self.journal.totals.accepted > 0
+
+    async def _open_source(self) -> None:
+        if (source := self.plan.source) is None:
+            return
+        # A source that was opened to begin anew stays open: rows of Python, or of a pipe, cannot be begun twice.
+        identity = self.source_identity or await source.open(self.journal.position())
+        before = self.journal.recall("source")
+        if self._exists and before != identity:
+            raise RunChanged(
+                f"The run {self.plan.folder.name!r} began with another source:\n"
+                f"  {_shown(before)} then, {_shown(identity)} now",
+                "Give this one a name of its own with --name, or begin anew with --fresh.",
+            )
+        self.journal.remember("source", identity)
+
+    async def _open_sinks(self) -> None:
+        for sink in self.plan.sinks:
+            delivery = Delivery(sink, self.journal)
+            self.stack.push_async_callback(delivery.aclose)
+            await delivery.open()
+            self.deliveries.append(delivery)
+
+    def _refuse_changes(self) -> None:
+        """Answers to different requests are not mixed. Where there is none yet, the requests may change."""
+        now = {name: getattr(self.plan.options, name) for name in SHAPES_REQUEST}
+        before = self.journal.recall("request") or now
+        if self.plan.retry_failures:
+            return
+        changed = [name for name in SHAPES_REQUEST if before.get(name) != now[name]]
+        totals = self.journal.totals
+        if self._exists and changed and (totals.ok + totals.partial > 0 or "key" in changed):
+            differences = "\n".join(
+                f"  {name}: {_shown(before.get(name))} then, {_shown(now[name])} now" for name in changed
+            )
+            raise RunChanged(
+                f"The run {self.plan.folder.name!r} exists, and its requests were built differently:\n{differences}",
+                "Go on with the old options, give this one a name of its own with --name, or begin anew with --fresh.",
+            )
+        if changed:
+            self.journal.reopen_failures()
+        self.journal.remember("request", now)
+
+    def _refuse_early_retry(self) -> None:
+        """A retry reads no source: on a run that has not read its own to the end it would pass for the whole."""
+        ending = self.journal.recall("ending") or {}
+        if not (ending.get("exhausted") or self.journal.recall("exhausted")):
+            raise UsageError(
+                f"The run {self.plan.folder.name!r} has not come to its end: it is too early to retry what failed.",
+                "Go on with it first: `penstock status RUN` shows the command.",
+            )
+
+    # Working
+
+    def _offer(self, batch: list[Settled]) -> None:
+        for delivery in self.deliveries:
+            delivery.offer(batch)
+        self.dispatcher.committed(batch)
+
+    async def _until_stopped(self, workers: list[asyncio.Task[None]]) -> None:
+        """Until nothing is in flight or to be sent. A worker that dies of a full sink pauses the run."""
+        stopped = asyncio.create_task(self.dispatcher.stopped.wait())
+        waiting: set[asyncio.Task[Any]] = {stopped, *workers}
+        while not stopped.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                self._take_trouble(task)
+
+    def _take_trouble(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self.dispatcher.fail(RuntimeError("The source, or a sink, cancelled a run that nobody had given up."))
+            return
+        match task.exception():
+            case None:
+                return
+            case RunPaused() as trouble:
+                self.dispatcher.pause(trouble)
+            case error:
+                self.dispatcher.fail(error)
+
+    async def _hand_over(self, deliveries: list[asyncio.Task[None]]) -> None:
+        """Everything settled is committed, and brought to every sink that still takes it."""
+        await self.journal.flush()
+        for delivery, task in zip(self.deliveries, deliveries, strict=True):
+            waiter = asyncio.create_task(delivery.caught_up())
+            try:
+                await asyncio.wait({waiter, task}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiter.cancel()
+            if task.done():
+                self._take_trouble(task)
+
+    async def _close_sinks(self) -> None:
+        for delivery in self.deliveries:
+            try:
+                if self._ending() is Ending.FINISHED:
+                    await delivery.finish()
+                await delivery.aclose()
+            except RunPaused as trouble:
+                self.dispatcher.pause(trouble)
+
+    def _drain(self) -> None:
+        in_flight = self.dispatcher.in_flight
+        if in_flight:
+            self._notify(
+                Notice(f"Stopping: {in_flight} calls in flight may finish. Press Ctrl-C again to give them up.")
+            )
+        self.dispatcher.drain()
+
+    def _cancel(self) -> None:
+        self._notify(Notice("Giving up what is in flight; it may be billed."))
+        self.dispatcher.cancel()
+
+    # Telling
+
+    def _warn(self, message: str) -> None:
+        self._notify(Notice(message, "warning"))
+
+    def _load_prices(self) -> None:
+        """Load the price list beside the first calls: it takes half a second, which the event loop cannot spare."""
+        self.plan.pricing.cost(self.plan.options.model or "", Usage(1), self.plan.endpoint.base_url)
+
+    def _notify(self, event: Started | Notice | Snapshot | Finished) -> None:
+        for observer in self.plan.observers:
+            observer(event)
+
+    async def _watch(self, observer: Observer) -> None:
+        while True:
+            observer(self._snapshot())
+            await asyncio.sleep(observer.interval_s)
+
+    def _started(self) -> Started:
+        plan = self.plan
+        return Started(
+            run=plan.folder.name,
+            source=plan.source.name if plan.source else "the failed tasks",
+            outputs=tuple(sink.name for sink in plan.sinks),
+            endpoint=plan.endpoint.name,
+            base_url=plan.endpoint.base_url,
+            settled=self.settled_before,
+        )
+
+    def _snapshot(self) -> Snapshot:
+        gate = self.gate.snapshot(self.clock.monotonic_s())
+        return Snapshot(
+            elapsed_s=self.clock.monotonic_s() - self.started_s,
+            totals=self.journal.totals,
+            total=self.intake.estimate_total(),
+            before=self.settled_before,
+            in_flight=gate.in_flight,
+            waiting=self.dispatcher.waiting,
+            limit=gate.limit,
+            binds=f"stopping: {gate.in_flight} calls may still land" if self.dispatcher.draining else gate.binds,
+            responses=self.dispatcher.landed,
+        )
+
+    def _ending(self) -> Ending:
+        if self.dispatcher.trouble is not None:
+            return Ending.PAUSED
+        return Ending.INTERRUPTED if self.interrupted else Ending.FINISHED
+
+    def _finished(self) -> Finished:
+        trouble = self.dispatcher.trouble
+        return Finished(
+            run=self.plan.folder.name,
+            ending=self._ending(),
+            totals=self.journal.totals,
+            elapsed_s=self.clock.monotonic_s() - self.started_s,
+            home=str(self.plan.folder),
+            outputs=tuple(sink.name for sink in self.plan.sinks),
+            failed_outputs=self._failed_outputs(),
+            reason=trouble.message if trouble else None,
+            hint=trouble.hint if trouble else None,
+        )
+
+    def _failed_outputs(self) -> tuple[str, ...]:
+        paths = [sink.failed_path for sink in self.plan.sinks]
+        return tuple(str(path) for path in paths if path is not None and Path(path).exists())
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else f"{text[:77]}…"

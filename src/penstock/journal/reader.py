@@ -1,0 +1,128 @@
+"""Folds over a journal, by a connection that only reads: they need no running process and disturb none."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.journal import schema
+from penstock.journal.schema import StoredTask
+from penstock.models import Result, Settled, Task, Totals
+
+AnswerOf = Callable[[str, bytes], tuple[str | None, msgspec.Raw | None]]
+"""(api, body) → the answer's text and output: decoding an answer is the business of the APIs, not of the journal."""
+
+CHUNKS_KEPT = 8
+"""Decoded chunks kept while reading in order of commit, which is nearly the order of the source."""
+
+_COLUMNS = "idx, status, record, body"
+
+
+class JournalReader:
+    """What a journal says. Raises `JournalError` for a file that is none."""
+
+    def __init__(self, path: Path, answer_of: AnswerOf) -> None:
+        self._connection = schema.connect_reader(path)
+        self._answer_of = answer_of
+        self._chunks: OrderedDict[int, list[StoredTask]] = OrderedDict()
+
+    def recall(self, name: str) -> Any:
+        """A value of `meta`; None where there is none."""
+        return schema.load_meta(self._connection, name)
+
+    def totals(self) -> Totals:
+        """The totals as of the last commit."""
+        totals = schema.load_totals(self._connection)
+        return msgspec.structs.replace(totals, accepted=schema.accepted(self._connection))
+
+    def cursors(self) -> dict[str, dict[str, Any]]:
+        """How far each sink got, by its name."""
+        return {sink: schema.load_json(cursor) for sink, cursor in self._connection.execute("SELECT * FROM cursors")}
+
+    def last_seq(self) -> int:
+        """The number of the last result committed; 0 before the first."""
+        return schema.last_seq(self._connection)
+
+    def after(self, seq: int, limit: int) -> list[Settled]:
+        """At most `limit` results committed after `seq`, those that were superseded left out.
+
+        Empty at the end only: a stretch in which every result was superseded is read over.
+        """
+        rows = self._connection.execute(
+            f"SELECT seq, {_COLUMNS} FROM results WHERE seq > ? AND current ORDER BY seq LIMIT ?", (seq, limit)
+        ).fetchall()
+        return [Settled(seq, self._result(columns, self._task(columns[0]))) for seq, *columns in rows]
+
+    def in_order(self) -> Iterator[Result]:
+        """Every current result, in input order."""
+        for first, count in self._connection.execute("SELECT first, count FROM chunks ORDER BY first").fetchall():
+            tasks = self._load_chunk(first)
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM results WHERE current AND idx >= ? AND idx < ? ORDER BY idx",
+                (first, first + count),
+            )
+            for row in rows:
+                yield self._result(row, tasks[row[0] - first])
+
+    def failures(self) -> Iterator[Result]:
+        """Every current failure, in input order."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM results WHERE current AND status = 'failed' ORDER BY idx"
+        )
+        for row in rows:
+            yield self._result(row, self._task(row[0]))
+
+    def find(self, key: str) -> tuple[Task, Result | None] | None:
+        """The task with this key and its result, where it is settled; None where there is no such task."""
+        found = self._connection.execute("SELECT idx FROM keys WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        stored = self._task(found[0])
+        row = self._connection.execute(f"SELECT {_COLUMNS} FROM results WHERE current AND idx = ?", found).fetchone()
+        return schema.to_task(found[0], stored), self._result(row, stored) if row else None
+
+    def pending_from(self, index: int) -> tuple[list[Task], int]:
+        """The unsettled tasks of the first chunk that has any at or after `index`, and the index after that chunk."""
+        chunks = self._connection.execute(
+            "SELECT first, count FROM chunks WHERE first + count > ? ORDER BY first", (index,)
+        )
+        for first, count in chunks:
+            settled = {
+                row[0]
+                for row in self._connection.execute(
+                    "SELECT idx FROM results WHERE current AND idx >= ? AND idx < ?", (first, first + count)
+                )
+            }
+            wanted = [i for i in range(max(first, index), first + count) if i not in settled]
+            if wanted:
+                tasks = self._load_chunk(first)
+                return [schema.to_task(i, tasks[i - first]) for i in wanted], first + count
+            index = first + count
+        return [], index
+
+    def close(self) -> None:
+        """Let the file go. Safe to call twice."""
+        self._connection.close()
+
+    def _result(self, row: tuple[int, str, bytes, bytes], task: StoredTask) -> Result:
+        result = schema.load_result(row, task)
+        if not result.body:
+            return result
+        text, output = self._answer_of(result.api, result.body)
+        return msgspec.structs.replace(result, text=text, output=output)
+
+    def _task(self, index: int) -> StoredTask:
+        first: int = self._connection.execute(
+            "SELECT first FROM chunks WHERE first <= ? ORDER BY first DESC LIMIT 1", (index,)
+        ).fetchone()[0]
+        if first not in self._chunks:
+            self._chunks[first] = self._load_chunk(first)
+            if len(self._chunks) > CHUNKS_KEPT:
+                self._chunks.popitem(last=False)
+        return self._chunks[first][index - first]
+
+    def _load_chunk(self, first: int) -> list[StoredTask]:
+        (blob,) = self._connection.execute("SELECT tasks FROM chunks WHERE first = ?", (first,)).fetchone()
+        return schema.load_tasks(blob)

@@ -1,0 +1,255 @@
+"""The journal's form on disk: one SQLite file per run, and how nouns are written into it and read back.
+
+    meta      small JSON values: what the run is, its totals, its low-water mark
+    chunks    what was taken from the source: consecutive tasks as a MessagePack blob, and the position after them
+    keys      every task's key, so that none is taken twice
+    results   every settled outcome, in the order of commit (`seq`); at most one per task is `current`
+    cursors   how far each sink got
+
+Answers are kept byte for byte in `results.body`; a result's other fields stand as JSON in `results.record`.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.errors import JournalError
+from penstock.models import Attempt, Failure, Result, Status, Task, Totals, Usage
+from penstock.options import Durability
+
+SCHEMA_VERSION = 1
+WAL_PAGES = 4000
+"""Pages in the write-ahead log, 16 MB, before they are brought into the file, which costs a sync of the disk."""
+PRIMARY_CODE = 0xFF
+"""Mask of SQLite's extended error codes."""
+APPLICATION_ID = 0x50_45_4E_53
+"""SQLite's application_id, "PENS": tells a journal from any other database."""
+
+_STAMP = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE chunks (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, position TEXT NOT NULL, tasks BLOB NOT NULL);
+CREATE TABLE keys (key TEXT PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (
+    seq INTEGER PRIMARY KEY, idx INTEGER NOT NULL, current INTEGER NOT NULL, status TEXT NOT NULL,
+    record BLOB NOT NULL, body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX one_result_per_task ON results (idx) WHERE current;
+CREATE INDEX failures ON results (idx) WHERE current AND status = 'failed';
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, cursor TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a result stands in `results.record`: all but the row, the body and what is decoded from it."""
+
+    key: str
+    api: str = ""
+    model: str = ""
+    endpoint: str = ""
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    cost: float | None = None
+    currency: str = "USD"
+    latency_ms: float = 0.0
+    queue_ms: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    finished_at: float = 0.0
+    failure: Failure | None = None
+
+
+class StoredTask(msgspec.Struct, frozen=True, array_like=True):
+    """A task inside a chunk; its index follows from its place."""
+
+    key: str
+    raw: bytes
+    where: str
+    error: str | None = None
+
+
+_encode_record = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(Record).decode
+_encode_chunk = msgspec.msgpack.Encoder().encode
+_decode_chunk = msgspec.msgpack.Decoder(list[StoredTask]).decode
+
+
+MAX_ROWS_PER_STATEMENT = 4000
+"""SQLite takes 32,766 values in one statement."""
+
+
+def insert_rows(connection: sqlite3.Connection, insert: str, ending: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows of equal length; `insert` is the statement up to VALUES, `ending` what follows the values.
+
+    One statement for all: Python gives its global lock away with each that SQLite executes, and has to fight the event
+    loop for it again.
+    """
+    for done in range(0, len(rows), MAX_ROWS_PER_STATEMENT):
+        block = rows[done : done + MAX_ROWS_PER_STATEMENT]
+        places = ",".join(["(" + ",".join("?" * len(block[0])) + ")"] * len(block))
+        connection.execute(f"{insert} VALUES {places} {ending}", [value for row in block for value in row])
+
+
+def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
+    """The one connection that writes and checkpoints; SQLite before 3.51.3 can corrupt a WAL that has two.
+
+    Raises `JournalError` for a file that is no journal, or one of a newer version, and SQLite's own error when the disk
+    is full or broken.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        _create(path)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=16)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        check_version(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if error.sqlite_errorcode & PRIMARY_CODE in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise
+        raise unreadable(path, error) from None
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal under another name first: a process that is killed here leaves none, not half of one."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.executescript(f"BEGIN; {_STAMP} {_TABLES} COMMIT;")
+        connection.execute("PRAGMA journal_mode = WAL")
+    new.replace(path)
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, beside a writer in this or another process. Raises `JournalError`."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        check_version(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise unreadable(path, error) from None
+    return connection
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `JournalError` unless this is a journal that this program understands."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path} is not a journal of Penstock.")
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"{path} was written by a newer Penstock (journal version {version}, this one knows {SCHEMA_VERSION}).",
+            "Upgrade with: pip install --upgrade penstock",
+        )
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
+    """The error for a journal that SQLite cannot read."""
+    return JournalError(
+        f"The journal {path} cannot be read: {error}.", "Restore it from a copy, or begin anew with --fresh."
+    )
+
+
+def load_meta(connection: sqlite3.Connection, name: str) -> Any:
+    """A value of `meta`; None where there is none."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return load_json(row[0]) if row else None
+
+
+def load_totals(connection: sqlite3.Connection) -> Totals:
+    """The totals as of the last commit, without how many tasks were taken."""
+    return msgspec.convert(load_meta(connection, "totals") or {}, Totals)
+
+
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The number of the last result written; 0 before the first."""
+    row = connection.execute("SELECT max(seq) FROM results").fetchone()
+    return row[0] or 0
+
+
+def accepted(connection: sqlite3.Connection) -> int:
+    """How many tasks were taken."""
+    row = connection.execute("SELECT first + count FROM chunks ORDER BY first DESC LIMIT 1").fetchone()
+    return row[0] if row else 0
+
+
+def dump_json(value: Any) -> str:
+    """A value of `meta` or `cursors` as text."""
+    return msgspec.json.encode(value).decode()
+
+
+def load_json(text: str) -> Any:
+    """Such a value back."""
+    return msgspec.json.decode(text)
+
+
+def dump_tasks(tasks: Sequence[Task]) -> bytes:
+    """Consecutive tasks as one blob."""
+    return _encode_chunk([StoredTask(task.key, task.raw, task.where, task.error) for task in tasks])
+
+
+def load_tasks(blob: bytes) -> list[StoredTask]:
+    """The tasks of a chunk; `to_task` makes one whole."""
+    return _decode_chunk(blob)
+
+
+def to_task(index: int, stored: StoredTask) -> Task:
+    """A stored task with its row decoded."""
+    return Task(stored.key, index, stored.raw, msgspec.json.decode(stored.raw), stored.where, stored.error)
+
+
+def dump_record(result: Result) -> bytes:
+    """A result's `record` column."""
+    return _encode_record(
+        Record(
+            result.key,
+            result.api,
+            result.model,
+            result.endpoint,
+            result.finish_reason,
+            result.usage,
+            result.cost,
+            result.currency,
+            result.latency_ms,
+            result.queue_ms,
+            result.attempts,
+            result.finished_at,
+            result.failure,
+        )
+    )
+
+
+def load_record(record: bytes) -> Record:
+    """A `record` column decoded."""
+    return _decode_record(record)
+
+
+def load_result(columns: tuple[int, str, bytes, bytes], task: StoredTask) -> Result:
+    """A result from its columns idx, status, record and body; `text` and `output` are left to be decoded."""
+    index, status, record, body = columns
+    kept = load_record(record)
+    return Result(
+        key=kept.key,
+        index=index,
+        status=Status(status),
+        raw=task.raw,
+        where=task.where,
+        api=kept.api,
+        model=kept.model,
+        endpoint=kept.endpoint,
+        body=body,
+        finish_reason=kept.finish_reason,
+        usage=kept.usage,
+        cost=kept.cost,
+        currency=kept.currency,
+        latency_ms=kept.latency_ms,
+        queue_ms=kept.queue_ms,
+        attempts=kept.attempts,
+        finished_at=kept.finished_at,
+        failure=kept.failure,
+    )

@@ -1,0 +1,71 @@
+"""The totals of a run, folded one result at a time."""
+
+from collections import Counter
+
+from penstock.models import Fault, Result, Status, Totals, Usage
+
+UNKNOWN = frozenset({Fault.AMBIGUOUS})
+"""Faults of an attempt that may have been billed."""
+
+
+def billed(result: Result) -> int:
+    """Attempts of a result that may have been billed, the one that gave the answer included."""
+    return sum(attempt.fault is None or attempt.fault in UNKNOWN for attempt in result.attempts)
+
+
+class Tally:
+    """A running fold of results into `Totals`."""
+
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+        self._by_status = Counter({Status.OK: totals.ok, Status.PARTIAL: totals.partial, Status.FAILED: totals.failed})
+        self._faults = Counter(totals.faults)
+        self._partials = Counter(totals.partials)
+        self._attempts = totals.attempts
+        self._unknown = totals.unknown
+        self._unpriced = totals.unpriced
+        self._cost = totals.cost
+        self._currency = totals.currency
+        usage = totals.usage
+        self._tokens = [usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens]
+
+    def add(self, result: Result) -> None:
+        """Count a result and what it took."""
+        self._by_status[result.status] += 1
+        self._attempts += len(result.attempts)
+        if result.failure is not None:
+            self._faults[result.failure.fault.value] += 1
+        elif result.status is Status.PARTIAL:
+            self._partials[result.finish_reason or "other"] += 1
+        if result.failure is not None or len(result.attempts) > 1:
+            self._unknown += sum(attempt.fault in UNKNOWN for attempt in result.attempts)
+        if result.failure is None:
+            self._add_spend(result)
+
+    def totals(self) -> Totals:
+        """The fold so far; how many tasks were taken is not its business."""
+        return Totals(
+            ok=self._by_status[Status.OK],
+            partial=self._by_status[Status.PARTIAL],
+            failed=self._by_status[Status.FAILED],
+            faults={fault: count for fault, count in self._faults.items() if count},
+            partials=dict(self._partials),
+            attempts=self._attempts,
+            unknown=self._unknown,
+            usage=Usage(*self._tokens),
+            cost=self._cost,
+            unpriced=self._unpriced,
+            currency=self._currency,
+        )
+
+    def _add_spend(self, result: Result) -> None:
+        usage, tokens = result.usage, self._tokens
+        tokens[0] += usage.input_tokens
+        tokens[1] += usage.cached_tokens
+        tokens[2] += usage.output_tokens
+        tokens[3] += usage.reasoning_tokens
+        if result.cost is None:
+            self._unpriced += 1
+        else:
+            self._cost += result.cost
+            self._currency = result.currency

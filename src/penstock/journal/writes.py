@@ -1,0 +1,159 @@
+"""The changes that a running journal makes. Each is applied in the writer's thread and completed on the event loop."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.errors import RunPaused
+from penstock.journal import schema
+from penstock.journal.tally import Tally
+from penstock.models import Position, Result, Settled, Task, Totals
+
+FREE_SPACE = "Free some space, then run the same command again: nothing that was answered is asked again."
+
+ResultRow = tuple[int, int, str, bytes, bytes]
+"""Columns idx, current, status, record and body."""
+
+
+class Accept:
+    """Take consecutive tasks: their keys, then the chunk. `on_commit` gets how many tasks the run has taken then."""
+
+    def __init__(self, tasks: Sequence[Task], position: Position, on_commit: Callable[[int], None]) -> None:
+        self._tasks = tasks
+        self._position = position
+        self._on_commit = on_commit
+        self._accepted: list[Task] = []
+        self.done: asyncio.Future[list[Task]] = asyncio.get_running_loop().create_future()
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Insert them, those with a key seen before as errors."""
+        first, count = self._tasks[0].index, len(self._tasks)
+        before = connection.total_changes
+        keys = [(task.key, task.index) for task in self._tasks]
+        schema.insert_rows(connection, "INSERT INTO keys (key, idx)", "ON CONFLICT DO NOTHING", keys)
+        self._accepted = list(self._tasks)
+        if connection.total_changes - before < count:
+            self._accepted = [_with_own_key(connection, task) for task in self._tasks]
+        connection.execute(
+            "INSERT INTO chunks (first, count, position, tasks) VALUES (?, ?, ?, ?)",
+            (first, count, schema.dump_json(self._position), schema.dump_tasks(self._accepted)),
+        )
+
+    def committed(self) -> None:
+        """They are on disk and pending, whether or not somebody still waits to hear of it."""
+        self._on_commit(self._tasks[-1].index + 1)
+        if not self.done.done():
+            self.done.set_result(self._accepted)
+
+    def failed(self, error: Exception) -> None:
+        """They were not taken."""
+        if not self.done.done():
+            self.done.set_exception(RunPaused(f"The journal does not take any more tasks: {error}.", FREE_SPACE))
+
+
+class Settle:
+    """Write results, in the order in which they came, and the totals with them."""
+
+    def __init__(
+        self,
+        rows: Sequence[ResultRow],
+        results: Sequence[Result],
+        low_water: int,
+        on_commit: Callable[["Settle"], None],
+        on_failure: Callable[["Settle", Exception], None],
+    ) -> None:
+        self.rows = rows
+        self.results = results
+        self.totals = Totals()
+        """As of this write, once it is applied."""
+        self._low_water = low_water
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+        self._first = 0
+
+    @property
+    def settled(self) -> list[Settled]:
+        """The results with their numbers, once they are applied."""
+        return [Settled(seq, result) for seq, result in enumerate(self.results, self._first)]
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Insert them under the next numbers."""
+        self._first = schema.last_seq(connection) + 1
+        rows = [(seq, *row) for seq, row in enumerate(self.rows, self._first)]
+        schema.insert_rows(connection, "INSERT INTO results (seq, idx, current, status, record, body)", "", rows)
+        # Added to what stands there: a write before this one may have failed.
+        tally = Tally(schema.load_totals(connection))
+        for result in self.results:
+            tally.add(result)
+        self.totals = tally.totals()
+        put_meta(connection, {"totals": self.totals, "low_water": self._low_water})
+
+    def committed(self) -> None:
+        """The results are on disk."""
+        self._on_commit(self)
+
+    def failed(self, error: Exception) -> None:
+        """The results are in memory only."""
+        self._on_failure(self, error)
+
+
+class SaveCursor:
+    """Write how far a sink got."""
+
+    def __init__(self, sink: str, cursor: dict[str, Any]) -> None:
+        self._values = (sink, schema.dump_json(cursor))
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Write it."""
+        connection.execute("INSERT OR REPLACE INTO cursors (sink, cursor) VALUES (?, ?)", self._values)
+
+    def committed(self) -> None:
+        """A cursor that is durable needs no further step."""
+
+    def failed(self, error: Exception) -> None:
+        """A cursor that was lost makes its sink replay a little more, which it is built for."""
+
+
+class Barrier:
+    """Nothing to write: a place in the order."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Nothing to write."""
+
+    def committed(self) -> None:
+        """Everything before is written, or has failed to be."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def failed(self, error: Exception) -> None:
+        """The same."""
+        self.committed()
+
+
+def put_meta(connection: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    """Write values of `meta`."""
+    rows = [(name, schema.dump_json(value)) for name, value in values.items()]
+    schema.insert_rows(connection, "INSERT OR REPLACE INTO meta (name, value)", "", rows)
+
+
+def _with_own_key(connection: sqlite3.Connection, task: Task) -> Task:
+    """The task, or, when an earlier one has its key, an error under a key of its own."""
+    (owner,) = connection.execute("SELECT idx FROM keys WHERE key = ?", (task.key,)).fetchone()
+    if owner == task.index:
+        return task
+    key = f"{task.key}#{task.index}"
+    while (
+        connection.execute(
+            "INSERT INTO keys (key, idx) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, task.index)
+        ).rowcount
+        == 0
+    ):
+        key += "#"
+    error = task.error or f"{task.where}: the key {task.key!r} was used before, by row {owner + 1}"
+    return msgspec.structs.replace(task, key=key, error=error)

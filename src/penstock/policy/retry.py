@@ -1,0 +1,110 @@
+"""What to do after a failed attempt, decided from values alone: no clock, no randomness, no waiting."""
+
+import msgspec
+
+from penstock.models import Failure, Fault
+from penstock.options import Ambiguous
+from penstock.policy.advice import advise
+from penstock.policy.backoff import backoff_s
+
+THROTTLE_BASE_S, THROTTLE_CAP_S = 1.0, 60.0
+FAILURE_BASE_S, FAILURE_CAP_S = 0.5, 30.0
+FIRST_CONTACT_PATIENCE_S = 30.0
+"""An endpoint that never answered this process is given up sooner: it is more likely a wrong address than an outage."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """The user's limits; see the options of the same names."""
+
+    max_attempts: int = 5
+    ambiguous: Ambiguous = "once"
+    patience_s: float = 900.0
+
+    def patience_for(self, reached: bool) -> float:
+        """Seconds that an endpoint is tried which cannot be reached, and which answered this process before or not."""
+        return self.patience_s if reached else min(self.patience_s, FIRST_CONTACT_PATIENCE_S)
+
+
+class History(msgspec.Struct, frozen=True):
+    """What a task has been through, the attempt in question included.
+
+    `attempts` counts those that count; `ambiguous`, `throttled` and `unsent` count attempts that ended so. `unsent_s`
+    is how long the endpoint has not been reached; `reached` says whether it ever answered this process. `down_s` is
+    how long it has answered nobody, 0 where it answered somebody since this task's attempt before.
+    """
+
+    attempts: int
+    ambiguous: int = 0
+    throttled: int = 0
+    unsent: int = 0
+    unsent_s: float = 0.0
+    reached: bool = True
+    down_s: float = 0.0
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Try again, not before `after_s` seconds; `shared` means that nobody may send before then."""
+
+    after_s: float
+    shared: bool = False
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """The task has failed."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """The run cannot go on; the task stays pending. `reason` and `hint` are for the user."""
+
+    reason: str
+    hint: str
+
+
+Decision = Retry | GiveUp | Pause
+
+
+def decide(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:
+    """What follows from a failure; `draw` is a random number in [0, 1) for the jitter."""
+    match failure.fault:
+        case Fault.THROTTLED:
+            wait_s = backoff_s(history.throttled, THROTTLE_BASE_S, THROTTLE_CAP_S, draw, failure.retry_after_s)
+            return _asked_too_long(policy, failure) or Retry(wait_s, shared=True)
+        case Fault.UNSENT:
+            return _after_unsent(policy, failure, history, draw)
+        case Fault.AMBIGUOUS if not _may_repeat(policy.ambiguous, history.ambiguous):
+            return GiveUp()
+        case Fault.OVERLOADED if history.down_s >= policy.patience_s:
+            return Pause(f"{failure.message}, and no answer for {history.down_s:.0f} s now", advise(failure))
+        case Fault.OVERLOADED | Fault.AMBIGUOUS:
+            down = failure.fault is Fault.OVERLOADED and history.down_s > 0
+            if history.attempts >= policy.max_attempts and not down:
+                return GiveUp()
+            wait_s = backoff_s(history.attempts, FAILURE_BASE_S, FAILURE_CAP_S, draw, failure.retry_after_s)
+            return _asked_too_long(policy, failure) or Retry(wait_s, shared=failure.retry_after_s is not None)
+        case Fault.ACCOUNT | Fault.LOCAL:
+            return Pause(failure.message, advise(failure))
+        case Fault.REJECTED | Fault.PARTIAL:
+            return GiveUp()
+
+
+def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
+    if failure.retry_after_s is None or failure.retry_after_s <= policy.patience_s:
+        return None
+    reason = f"The provider asks to wait {failure.retry_after_s:.0f} s: {failure.message}"
+    return Pause(reason, "Run the same command again after that time, or raise --patience.")
+
+
+def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:
+    if history.unsent_s >= policy.patience_for(history.reached):
+        return Pause(f"{failure.message}, for {history.unsent_s:.0f} s now", advise(failure))
+    return Retry(backoff_s(history.unsent, FAILURE_BASE_S, FAILURE_CAP_S, draw, failure.retry_after_s))
+
+
+def _may_repeat(allowed: Ambiguous, ambiguous: int) -> bool:
+    match allowed:
+        case "never":
+            return False
+        case "once":
+            return ambiguous <= 1
+        case "always":
+            return True

@@ -1,0 +1,176 @@
+"""What can be made to go wrong, and the small language that says so.
+
+A fault is written as `name=value` pairs with commas between: `status=503,retry_after=2`. The names are the fields of
+`InjectedFault`, and they combine: `status=502,body=html,drip_per_s=100`. The language is spoken in three places:
+
+- in a request, whose last user message, `input` or `prompt` holds `[[fault:status=503,times=2]]`. Several such markers
+  follow one another: the second begins when the `times` of the first are used up;
+- in a rate, `0.05:status=503`: this share of the attempts, chosen by seed and request;
+- in an outage, `10-20:status=529`: everything from 10 to 20 seconds after the start.
+"""
+
+import re
+from collections.abc import Sequence
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from penstock.errors import UsageError
+from penstock.simulator.chance import uniform
+
+_MARKER = re.compile(r"\[\[fault:(.*?)\]\]", re.DOTALL)
+_RELATIVE_DATE = re.compile(r"date([+-]\d+(?:\.\d+)?)")
+_HINT = "A fault looks like status=503,retry_after=2,times=1"
+
+
+class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to fail. Without any field set it is no fault at all."""
+
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    """400 and above is an error with the usual body of that status; below, the answer itself under that status."""
+    code: str | None = None
+    """`code` of the error object."""
+    message: str | None = None
+    """`message` of the error object."""
+    retry_after: str | None = None
+    """Header, sent as it stands; `date+30` and `date-30` become an HTTP date that many seconds from now."""
+    retry_after_ms: str | None = None
+    """Header, sent as it stands."""
+    reset_requests: str | None = None
+    """Header x-ratelimit-reset-requests, sent as it stands."""
+    reset_tokens: str | None = None
+    """Header x-ratelimit-reset-tokens, sent as it stands."""
+    body: Literal["html", "error", "empty", "bad_json", "no_choices", "oversized"] | None = None
+    """What stands in place of the answer; `error` is an error object under status 200."""
+    mb: Annotated[int, Meta(ge=1)] = 8
+    """Size of an `oversized` body, in MB."""
+    finish: str | None = None
+    """Finish reason; `refusal` has the shape of one, `missing` leaves it out (a stream then just ends)."""
+    delay_ms: Annotated[float, Meta(ge=0)] = 0.0
+    """Wait before the head, on top of the usual latency."""
+    drip_per_s: Annotated[float, Meta(gt=0)] | None = None
+    """Bytes of the body per second, sent one at a time."""
+    stall: Literal["head", "body"] | None = None
+    """Fall silent before the head, or half-way through the body, and keep the connection open."""
+    reset: Literal["before", "after", "answer"] | None = None
+    """Reset the connection: before the request is taken, after it was, or half-way through the answer."""
+    short_bytes: Annotated[int, Meta(ge=1)] | None = None
+    """Close the connection this many bytes before the promised end."""
+    times: Annotated[int, Meta(ge=1)] | None = None
+    """Only the first so many attempts of a request; None: all of them."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether no answer is ever produced, so that nothing is billed."""
+        return (self.status or 200) >= 400 or self.body in ("html", "error") or self.reset == "before"
+
+    def covers(self, attempt: int) -> bool:
+        """Whether `times` reaches as far as this attempt, counted from 1."""
+        return self.times is None or attempt <= self.times
+
+    def headers(self, now_unix_s: float) -> dict[str, str]:
+        """The response headers it asks for."""
+        named = {
+            "retry-after": self.retry_after and _dated(self.retry_after, now_unix_s),
+            "retry-after-ms": self.retry_after_ms,
+            "x-ratelimit-reset-requests": self.reset_requests,
+            "x-ratelimit-reset-tokens": self.reset_tokens,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def wait_s(self) -> float:
+        """How long it asks the client to wait, in seconds; 0 where it does not, or not in earnest."""
+        if self.retry_after_ms is not None:
+            return _earnest_s(self.retry_after_ms) / 1000
+        relative = _RELATIVE_DATE.fullmatch(self.retry_after or "")
+        return _earnest_s(relative[1] if relative else self.retry_after or "")
+
+
+class FaultRate(msgspec.Struct, frozen=True):
+    """A share of attempts that fail: `rate` from 0 to 1."""
+
+    rate: float
+    fault: InjectedFault
+
+
+class Outage(msgspec.Struct, frozen=True):
+    """A window in seconds after the start in which everything fails."""
+
+    from_s: float
+    until_s: float
+    fault: InjectedFault
+
+
+NO_FAULT = InjectedFault()
+
+
+@lru_cache(maxsize=1024)
+def parse_fault(text: str) -> InjectedFault:
+    """The fault that `name=value,name=value` means. Raises `UsageError`."""
+    pairs = {}
+    for item in text.split(","):
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise UsageError(f"{item.strip()!r} in the fault {text!r} is not name=value.", _HINT)
+        pairs[name.strip()] = value.strip()
+    try:
+        return msgspec.convert(pairs, InjectedFault, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"The fault {text!r} cannot be understood: {error}.", _HINT) from None
+
+
+def parse_fault_rate(text: str) -> FaultRate:
+    """Read `0.05:status=503`. Raises `UsageError`."""
+    rate, _, fault = text.partition(":")
+    if not _is_number(rate) or not 0 <= float(rate) <= 1:
+        raise UsageError(f"{text!r} does not begin with a rate from 0 to 1.", "It looks like 0.05:status=503")
+    return FaultRate(float(rate), parse_fault(fault))
+
+
+def parse_outage(text: str) -> Outage:
+    """Read `10-20:status=529`. Raises `UsageError`."""
+    window, _, fault = text.partition(":")
+    begin, _, end = window.partition("-")
+    if not _is_number(begin) or not _is_number(end) or not float(begin) < float(end):
+        raise UsageError(f"{text!r} does not begin with a span of seconds.", "It looks like 10-20:status=529")
+    return Outage(float(begin), float(end), parse_fault(fault))
+
+
+def scripted_fault(text: str, attempt: int) -> InjectedFault | None:
+    """The fault that the markers in `text` ask for at this attempt, counted from 1. Raises `UsageError`."""
+    for marker in _MARKER.findall(text):
+        fault = parse_fault(marker)
+        if fault.covers(attempt):
+            return fault
+        attempt -= fault.times or 0
+    return None
+
+
+def drawn_fault(rates: Sequence[FaultRate], seed: int, fingerprint: bytes, attempt: int) -> InjectedFault | None:
+    """The first of `rates` that chance picks for this attempt, counted from 1."""
+    for place, candidate in enumerate(rates):
+        if candidate.fault.covers(attempt) and uniform(seed, f"fault{place}", fingerprint, attempt) < candidate.rate:
+            return candidate.fault
+    return None
+
+
+def outage_fault(outages: Sequence[Outage], elapsed_s: float) -> InjectedFault | None:
+    """The fault of the outage that is on at this time after the start."""
+    return next((outage.fault for outage in outages if outage.from_s <= elapsed_s < outage.until_s), None)
+
+
+def _dated(value: str, now_unix_s: float) -> str:
+    relative = _RELATIVE_DATE.fullmatch(value)
+    return formatdate(now_unix_s + float(relative[1]), usegmt=True) if relative else value
+
+
+def _earnest_s(value: str) -> float:
+    seconds = float(value) if _is_number(value) else 0.0
+    return seconds if 0 < seconds <= 86_400 else 0.0
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?", text.strip()) is not None

@@ -1,0 +1,82 @@
+"""Prompt templates: Jinja syntax over one row, compiled once. They reach the row and nothing else: no file, no network.
+
+A field that is missing or null where it is printed is an error in words, never a hole in a prompt that is paid for.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import minijinja
+
+from penstock.errors import TemplateError
+
+FUEL = 200_000
+"""Instructions that one rendering may take; a template that loops without end stops there."""
+
+_NAME = "template"
+_MANY_FIELDS = 12
+_ALWAYS_WRONG = {"UnknownFilter", "UnknownTest", "UnknownFunction", "TemplateNotFound"}
+_HINT = "A field of the row is written {{ text }}, one with blanks {{ row['my column'] }}, a literal {{ as {{ '{{' }}."
+
+
+class Template:
+    """A compiled template. `name` is what messages call it ("the prompt"), `fields` are the names it reads."""
+
+    def __init__(self, text: str, name: str = "the template") -> None:
+        """Compile `text`. Raises `TemplateError` with the line for what can never be rendered."""
+        self.name = name
+        self._environment = _environment("strict", finalizer=_not_null)
+        try:
+            self._environment.add_template(_NAME, text)
+            _try(text)
+        except minijinja.TemplateError as error:
+            words = error.detail or error.message
+            raise TemplateError(f"{name} does not compile, line {error.line or 1}: {words}.", _HINT) from None
+        names = self._environment.undeclared_variables_in_str(text)
+        self.fields = frozenset(names) - {"row", *self._environment.globals}
+
+    def render(self, data: dict[str, Any]) -> str:
+        """The text for one row. Its fields stand by name, and all of them in `row`, unless it has a field `row`.
+
+        Raises `ValueError`, in words for the user, when the row lacks what the template prints.
+        """
+        try:
+            return self._environment.render_template(_NAME, **{"row": data, **data})
+        except minijinja.TemplateError as error:
+            raise ValueError(self._words(error, data)) from None
+        except Exception as error:
+            # Methods of a row's lists and objects are Python's own and raise what they like.
+            raise ValueError(f"{self.name} cannot be rendered: {error}") from None
+
+    def _words(self, error: minijinja.TemplateError, data: dict[str, Any]) -> str:
+        detail = error.detail or error.message
+        if error.kind != "UndefinedError":
+            return f"{self.name}, line {error.line or 1}: {detail}"
+        shown = ", ".join(list(data)[:_MANY_FIELDS]) + (", …" if len(data) > _MANY_FIELDS else "")
+        return f"{self.name} needs {detail.removesuffix(' is undefined')}, the row has: {shown or 'no fields'}"
+
+
+def _environment(
+    undefined_behavior: Literal["strict", "chainable"], finalizer: Callable[[Any], Any] | None = None
+) -> minijinja.Environment:
+    return minijinja.Environment(
+        fuel=FUEL,
+        undefined_behavior=undefined_behavior,
+        finalizer=finalizer,
+        auto_escape_callback=lambda _name: False,
+    )
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("it prints a field that is null; write {{ field or '' }} where that is meant")
+    return value
+
+
+def _try(text: str) -> None:
+    """Raise for filters, tests and functions that do not exist, which compiling does not notice."""
+    try:
+        _environment("chainable").render_str(text)
+    except minijinja.TemplateError as error:
+        if error.kind in _ALWAYS_WRONG:
+            raise

@@ -1,0 +1,40 @@
+"""A transport without a network: a function answers."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+
+from penstock.models import Failure, HttpResponse
+from penstock.transport.translate import CLOSED
+
+Answer = HttpResponse | Failure
+Handler = Callable[[str, bytes], Answer | Awaitable[Answer]]
+"""Takes path and body (empty for a GET), returns the answer, at once or awaited."""
+
+
+class FunctionTransport:
+    """Gives every request to `handler`."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._closed = False
+
+    async def send(self, path: str, body: bytes) -> Answer:
+        """What the handler answers."""
+        if self._closed:
+            return CLOSED
+        answer = self._handler(path, body)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def get(self, path: str) -> Answer:
+        """What the handler answers to an empty body."""
+        return await self.send(path, b"")
+
+    async def aclose(self) -> None:
+        """Refuse every further call."""
+        self._closed = True
+
+
+def respond(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """A complete response; its headers are found whatever their case."""
+    lowered = {name.lower(): value for name, value in (headers or {}).items()}
+    return HttpResponse(status, body, lambda name: lowered.get(name.lower()))

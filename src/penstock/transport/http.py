@@ -1,0 +1,164 @@
+"""The transport over HTTP/1.1: one pool of connections to one endpoint.
+
+Deadlines are the HTTP client's own: they close the connection. Cancelling the task that awaits a call does not, so a
+call that was cancelled, or given up by `aclose`, goes on at the server until its time-out or the end of this process.
+"""
+
+import time
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pyreqwest.bytes import Bytes
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import BuilderError, PyreqwestError
+from pyreqwest.http import Url
+from pyreqwest.response import Response
+
+from penstock.errors import UsageError
+from penstock.models import Failure, HttpResponse
+from penstock.transport.settings import TransportSettings
+from penstock.transport.translate import CLOSED, too_large, translate
+from penstock.version import __version__
+
+POOL_IDLE_S = 4.0
+"""Below the 5 s after which uvicorn and node close an idle connection: a request sent into one is ambiguous."""
+KEEP_ALIVE_PROBE_S = 30.0
+"""TCP probes keep a NAT from forgetting a connection that waits minutes for its answer."""
+READ_BYTES = 64 * 1024
+
+
+class HttpTransport:
+    """Calls one endpoint over pyreqwest. TLS is verified, redirects are not followed, proxies are the environment's.
+
+    Raises `UsageError` for a base URL, key, header or `ca_file` that cannot be used.
+    """
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._settings = settings
+        self._base_url = settings.base_url.rstrip("/")
+        self._client: Client | None = _build_client(settings)
+
+    def send(self, path: str, body: bytes) -> Coroutine[Any, Any, HttpResponse | Failure]:
+        """POST `body` to `path` below the base URL and read the whole response, whatever its status."""
+        return self._exchange("POST", path, body)
+
+    async def get(self, path: str) -> HttpResponse | Failure:
+        """GET `path` below the base URL."""
+        return await self._exchange("GET", path, None)
+
+    async def aclose(self) -> None:
+        """Close every idle connection and give up the calls in flight. Safe to call twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _exchange(self, method: str, path: str, body: bytes | None) -> HttpResponse | Failure:
+        if self._client is None:
+            return CLOSED
+        started_s = time.monotonic()
+        try:
+            request = self._client.request(method, f"{self._base_url}/{path.lstrip('/')}")
+            if body is not None:
+                request = request.body_bytes(body)
+            async with request.build_streamed() as response:
+                content = await _read(response, self._settings.max_response_bytes)
+        except (PyreqwestError, ValueError) as error:
+            return translate(error, self._settings, time.monotonic() - started_s)
+        if content is None:
+            return too_large(self._settings, response.status)
+        return HttpResponse(response.status, content, _header_of(response))
+
+
+async def _read(response: Response, limit: int) -> bytes | None:
+    """The whole body, decompressed, or None once it goes beyond `limit` bytes, whatever length was announced."""
+    reader = response.body_reader
+    announced = response.get_header("content-length")
+    parts: list[Bytes] = []
+    size = 0
+    while (part := await reader.read(READ_BYTES)) is not None:
+        size += len(part)
+        if announced == str(size):
+            return b"".join((*parts, part))
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _header_of(response: Response) -> Callable[[str], str | None]:
+    def header(name: str) -> str | None:
+        try:
+            return response.get_header(name)
+        except ValueError:  # not ASCII
+            return None
+
+    return header
+
+
+def _build_client(settings: TransportSettings) -> Client:
+    _check_url(settings.base_url)
+    builder = (
+        ClientBuilder()
+        .http1_only()
+        .follow_redirects(False)
+        .timeout(timedelta(seconds=settings.timeout_s))
+        .connect_timeout(timedelta(seconds=settings.effective_connect_timeout_s))
+        .pool_max_idle_per_host(settings.concurrency)
+        .pool_idle_timeout(timedelta(seconds=POOL_IDLE_S))
+        .tcp_keepalive(timedelta(seconds=KEEP_ALIVE_PROBE_S))
+    )
+    if settings.idle_timeout_s is not None:
+        builder = builder.read_timeout(timedelta(seconds=settings.idle_timeout_s))
+    builder = _with_headers(builder, settings)
+    if settings.ca_file is not None:
+        builder = builder.add_root_certificate_pem(_read_authorities(settings.ca_file))
+    try:
+        return builder.build()
+    except BuilderError as error:
+        raise _cannot_build(error, settings.ca_file) from None
+
+
+def _check_url(base_url: str) -> None:
+    try:
+        valid = Url(base_url).scheme in ("http", "https")
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"The base URL {base_url!r} is not a URL.", "It looks like https://api.openai.com/v1")
+
+
+def _with_headers(builder: ClientBuilder, settings: TransportSettings) -> ClientBuilder:
+    headers = {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "user-agent": f"penstock/{__version__}",
+    }
+    if settings.api_key is not None:
+        headers["authorization"] = f"Bearer {settings.api_key.reveal()}"
+    headers |= {name.lower(): value for name, value in settings.headers.items()}
+    try:
+        return builder.default_headers(headers)
+    except ValueError:  # its message holds the header's value: the key
+        raise UsageError(
+            "The API key or a header holds a character that cannot be sent.",
+            "Look for a line break or invisible characters in it.",
+        ) from None
+
+
+def _read_authorities(ca_file: str) -> bytes:
+    try:
+        pem = Path(ca_file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The CA file {ca_file} cannot be read: {error.strerror}.") from None
+    if b"-----BEGIN CERTIFICATE-----" not in pem:
+        raise UsageError(f"The CA file {ca_file} holds no PEM certificate.")
+    return pem
+
+
+def _cannot_build(error: BuilderError, ca_file: str | None) -> UsageError:
+    reason = (error.details["causes"] or [{"message": error.message}])[-1]["message"]
+    if ca_file is not None:
+        return UsageError(f"The CA file {ca_file} cannot be used: {reason}.")
+    return UsageError(f"TLS cannot be set up: {reason}.", "Install the system's ca-certificates, or give --ca-file.")

@@ -1,0 +1,151 @@
+"""The last words of every ending."""
+
+import msgspec
+import pytest
+
+from penstock.events import Ending, Finished
+from penstock.models import Fault, Totals, Usage
+from penstock.observe.last_words import EXPLANATIONS, last_words
+
+AGAIN = "penstock run tasks.jsonl -o out.jsonl"
+TOTALS = Totals(
+    accepted=100,
+    ok=96,
+    partial=1,
+    failed=3,
+    faults={"ambiguous": 1, "rejected": 2},
+    partials={"length": 1},
+    unknown=1,
+    usage=Usage(input_tokens=12_000, output_tokens=3_400),
+    cost=1.234,
+)
+
+
+def finished(
+    ending: Ending, totals: Totals, home: str = ".penstock/demo", reason: str | None = None, hint: str | None = None
+) -> Finished:
+    """A run that wrote to one file."""
+    return Finished(
+        run="demo",
+        ending=ending,
+        totals=totals,
+        elapsed_s=200,
+        home=home,
+        outputs=("out.jsonl",),
+        failed_outputs=("out.jsonl.failed.jsonl",),
+        reason=reason,
+        hint=hint,
+    )
+
+
+def test_a_clean_finish_is_short() -> None:
+    """Counts, cost, duration and places; nothing about failures, and nothing to do."""
+    totals = Totals(accepted=100, ok=100, usage=Usage(input_tokens=12_000, output_tokens=3_400), cost=1.234)
+
+    assert last_words(finished(Ending.FINISHED, totals), AGAIN).splitlines() == [
+        "Finished in 3 min 20 s: 100 done, 0 failed.",
+        "  cost      $1.23 for 12,000 input and 3,400 output tokens",
+        "  results   out.jsonl",
+        "  run       .penstock/demo",
+    ]
+
+
+def test_a_finish_with_failures_explains_each_class() -> None:
+    """Every class of fault has its count and its sentence, the most frequent first, and the command to retry."""
+    assert last_words(finished(Ending.FINISHED, TOTALS), AGAIN).splitlines() == [
+        "Finished in 3 min 20 s: 97 done, 3 failed.",
+        "        2 rejected    cannot succeed as they are; the same again will not help",
+        "        1 ambiguous   no answer to trust came back; may have been billed",
+        "        1 partial     answers stopped short: length",
+        "  cost      $1.23 for 12,000 input and 3,400 output tokens",
+        "  unknown   1 attempt may have been billed without an answer",
+        "  results   out.jsonl",
+        "  failures  out.jsonl.failed.jsonl",
+        "  run       .penstock/demo",
+        "To try what failed once more:",
+        "  penstock retry demo",
+    ]
+
+
+def test_a_pause_says_why_and_what_to_do() -> None:
+    """The reason, the hint and the exact command to go on."""
+    said = last_words(finished(Ending.PAUSED, TOTALS, reason="The key is refused.", hint="Check it."), AGAIN)
+
+    assert said.splitlines()[:3] == [
+        "Paused after 3 min 20 s: 97 done, 3 failed, the rest pending.",
+        "  The key is refused.",
+        "  Check it.",
+    ]
+    assert said.splitlines()[-2:] == ["Nothing is lost. To go on:", f"  {AGAIN}"]
+
+
+def test_an_interruption_says_how_to_go_on() -> None:
+    """Ctrl-C ends with the same command."""
+    said = last_words(finished(Ending.INTERRUPTED, TOTALS), AGAIN).splitlines()
+
+    assert said[0] == "Interrupted after 3 min 20 s: 97 done, 3 failed, the rest pending."
+    assert said[-1] == f"  {AGAIN}"
+
+
+def test_a_run_elsewhere_is_retried_there() -> None:
+    """The retry command names a home that is not the usual one."""
+    said = last_words(finished(Ending.FINISHED, TOTALS, home="my runs/demo"), AGAIN)
+
+    assert said.endswith("  penstock retry demo --home 'my runs'")
+
+
+def test_unknown_prices_are_said() -> None:
+    """A cost without known prices is not shown as nought."""
+    said = last_words(finished(Ending.FINISHED, Totals(accepted=2, ok=2, unpriced=2)), AGAIN)
+
+    assert "cost      unknown for 0 input and 0 output tokens; no price is known for 2 answers" in said
+
+
+def test_foreign_words_cannot_steer_the_terminal() -> None:
+    """A provider's message arrives without control characters and on one line."""
+    said = last_words(finished(Ending.PAUSED, TOTALS, reason="no\x1b]0;owned\x07\nFinished: all well"), AGAIN)
+
+    assert "\x1b" not in said
+    assert "  no]0;owned Finished: all well" in said.splitlines()
+
+
+def test_bad_rows_stand_apart_from_what_was_refused() -> None:
+    """With the first few places; a retry is offered for the others only."""
+    bad = msgspec.structs.replace(finished(Ending.FINISHED, TOTALS), bad_rows=1, examples=("a.jsonl:2: no\nJSON",))
+    said = last_words(bad, AGAIN).splitlines()
+
+    assert said[1:5] == [
+        "        1 not sent    no request can be made of the row:",
+        "          a.jsonl:2: no JSON",
+        "        1 ambiguous   no answer to trust came back; may have been billed",
+        "        1 rejected    cannot succeed as they are; the same again will not help",
+    ]
+    assert said[-3:] == [
+        "Mend the bad rows in out.jsonl.failed.jsonl, then run that file as a source.",
+        "To try what failed once more:",
+        "  penstock retry demo",
+    ]
+
+
+def test_bad_rows_alone_are_not_retried() -> None:
+    """The same rows would fail in the same way."""
+    totals = Totals(accepted=5, ok=1, failed=4, faults={"rejected": 4})
+    bad = msgspec.structs.replace(
+        finished(Ending.FINISHED, totals), bad_rows=4, examples=("a:1: x", "a:2: x", "a:3: x")
+    )
+    said = last_words(bad, AGAIN)
+
+    assert "          …" in said.splitlines()
+    assert "retry" not in said
+    assert "rejected" not in said
+
+
+def test_an_empty_source_is_said() -> None:
+    """Nothing done and nothing failed is explained."""
+    assert "  The source has no rows." in last_words(finished(Ending.FINISHED, Totals()), AGAIN).splitlines()
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_is_explained(fault: Fault) -> None:
+    """No class of fault is left without a sentence, and each fits a terminal of 80 columns."""
+    assert 0 < len(EXPLANATIONS[fault]) <= 80 - 22

@@ -7,11 +7,14 @@ import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.clock import ManualClock
 from penstock.errors import UsageError
 from penstock.models import Usage
-from penstock.pricing import Price, Pricing
+from penstock.pricing import INPUT_MARGIN, MAX_OUTPUT_TOKENS, Price, Pricing
+from penstock.tokens import estimate_tokens
 
 OPENAI = "https://api.openai.com/v1"
 MILLION = 1_000_000
@@ -81,7 +84,7 @@ def test_an_answer_without_usage_has_no_known_cost() -> None:
 
 
 def test_the_list_is_in_dollars_only() -> None:
-    """In another currency only own prices are known."""
+    """In another currency only own prices are known, unless it is said what a dollar is worth."""
     pricing = Pricing({"m": Price(input=0.5)}, currency="CNY")
     assert pricing.cost("gpt-4o", Usage(MILLION), OPENAI) is None
     assert pricing.cost("m", Usage(MILLION)) == pytest.approx(0.5)
@@ -140,6 +143,106 @@ def test_no_configuration_is_the_list_in_dollars() -> None:
     assert Pricing.from_config({}).currency == "USD"
 
 
+def test_the_list_is_converted_and_own_prices_are_not() -> None:
+    """`rate` is what a dollar is worth in the currency."""
+    pricing = Pricing.from_config({"pricing": {"currency": "CNY", "rate": 7.2, "m": {"input": 2}}})
+    assert pricing.cost("gpt-4o", Usage(MILLION, output_tokens=MILLION), OPENAI) == pytest.approx(7.2 * 12.5)
+    assert pricing.cost("m", Usage(MILLION)) == pytest.approx(2)
+
+
+def test_reasoning_requests_and_batches_have_prices_of_their_own() -> None:
+    """Reasoning is part of the output; a batch job costs a part of everything."""
+    price = {"input": 1, "output": 4, "reasoning": 8, "request": 0.5, "batch": 0.25}
+    pricing = Pricing.from_config({"pricing": {"m": price}})
+    usage = Usage(MILLION, 0, 3 * MILLION, MILLION)
+    assert pricing.cost("m", usage) == pytest.approx(1 + 2 * 4 + 8 + 0.5)
+    assert pricing.cost("m-2025-01-01", usage, batch=True) == pytest.approx(17.5 / 4)
+
+
+def test_the_list_knows_the_price_of_a_batch() -> None:
+    """Where it has one; others are taken to be the same."""
+    pricing = Pricing()
+    assert pricing.cost("gpt-4o", Usage(MILLION), OPENAI, batch=True) == pytest.approx(1.25)
+    assert pricing.cost("gpt-4o", Usage(MILLION), OPENAI) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("model", ["m", "gpt-4o"])
+def test_a_multiplier_is_for_everything(model: str) -> None:
+    """A seller's share of the maker's price, or a surcharge on own ones."""
+    pricing = Pricing({"m": Price(input=1.0, request=1.0)})
+    whole = pricing.cost(model, Usage(MILLION), OPENAI)
+    assert whole is not None
+    assert pricing.cost(model, Usage(MILLION), OPENAI, 0.5) == pytest.approx(whole / 2)
+    assert pricing.worst_case(model, 10, 10, OPENAI, 0.5) == pytest.approx(
+        (pricing.worst_case(model, 10, 10, OPENAI) or 0) / 2
+    )
+
+
+def test_a_price_is_known_or_not() -> None:
+    """An embedded model costs nothing, which is a price."""
+    pricing = Pricing({"m": Price(input=1.0)})
+    assert pricing.is_known("m")
+    assert pricing.is_known("gpt-4o", OPENAI)
+    assert not pricing.is_known("no-such-model", OPENAI)
+    assert not pricing.is_known("gpt-4o", "http://127.0.0.1:8000/v1")
+    assert Pricing.free().is_known("anything")
+    assert Pricing.free().worst_case("anything", 10, None) == 0.0
+    assert pricing.worst_case("no-such-model", 10, 10, OPENAI) is None
+
+
+def test_the_worst_case_of_a_request_without_a_limit_is_a_long_answer() -> None:
+    """So long as common models write at most."""
+    pricing = Pricing({"m": Price(input=0.0, output=1.0)})
+    assert pricing.worst_case("m", 100, None) == pytest.approx(MAX_OUTPUT_TOKENS / MILLION)
+    assert pricing.worst_case("m", 100, 0) == 0.0
+
+
+PRICES = st.builds(
+    Price,
+    input=st.floats(0, 100),
+    output=st.floats(0, 100),
+    cached=st.none() | st.floats(0, 100),
+    reasoning=st.none() | st.floats(0, 100),
+    request=st.floats(0, 1),
+)
+
+
+@given(PRICES, st.integers(1, 10_000), st.integers(0, 10_000), st.data())
+def test_no_answer_within_its_limits_costs_more_than_the_worst_case(
+    price: Price, estimate: int, limit: int, data: st.DataObject
+) -> None:
+    """Whatever part of the input is cached, and of the output reasoning."""
+    read = data.draw(st.integers(1, estimate * INPUT_MARGIN))
+    written = data.draw(st.integers(0, limit))
+    usage = Usage(read, data.draw(st.integers(0, read)), written, data.draw(st.integers(0, written)))
+    pricing = Pricing({"m": price})
+    most, cost = pricing.worst_case("m", estimate, limit), pricing.cost("m", usage)
+    assert most is not None
+    assert cost is not None
+    assert cost <= most * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("input_tokens", [1_000, 50_000, 250_000])
+def test_no_listed_model_costs_more_than_its_worst_case(input_tokens: int) -> None:
+    """Also where the margin brings a request above the start of a dearer, or cheaper, tier."""
+    pricing = Pricing(clock=ManualClock())
+    for model in sorted({model.id for provider in get_snapshot().providers for model in provider.models}):
+        if not pricing.is_known(model):
+            continue
+        most = pricing.worst_case(model, input_tokens, 1_000)
+        for read in (input_tokens, input_tokens * INPUT_MARGIN):
+            cost = pricing.cost(model, Usage(read, 0, 1_000))
+            assert most is not None
+            assert cost is not None
+            assert cost <= most * (1 + 1e-9)
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"])))
+def test_the_margin_covers_a_token_for_every_byte(text: str) -> None:
+    """The most that a vocabulary of bytes makes of a text; JSON writes control characters as escapes."""
+    assert estimate_tokens(text) * INPUT_MARGIN >= len(text.encode())
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -149,6 +252,10 @@ def test_no_configuration_is_the_list_in_dollars() -> None:
         ({"m": 5}, "m"),
         ({"currency": "dollars"}, "three letters"),
         ({"currency": 5}, "three letters"),
+        ({"currency": "CNY", "rate": 0}, "rate"),
+        ({"currency": "CNY", "rate": "7"}, "rate"),
+        ({"currency": "USD", "rate": 7.2}, "another currency"),
+        ({"rate": 7.2}, "another currency"),
     ],
 )
 def test_a_bad_price_is_refused_with_its_place(table: dict[str, Any], said: str) -> None:

@@ -34,6 +34,47 @@ class Notice(msgspec.Struct, frozen=True, tag="notice"):
     level: Literal["info", "warning"] = "info"
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A limit that was changed, and why: {"what": "rpm", "old": 600, "new": 510, "why": "429"}."""
+
+    at: float
+    """Seconds since 1970 UTC."""
+    what: str
+    old: float | None
+    new: float | None
+    why: str
+
+
+class ScopeStatus(msgspec.Struct, frozen=True):
+    """One scope (endpoint, key, model) at one moment. `key` is a label, never the key itself.
+
+    `limit` and `in_flight` are calls, `rpm` and `tpm` the limits in force (None: none is known); `binds` says in
+    words what holds calls back; `changes` are the last ones, the newest at the end.
+    """
+
+    endpoint: str
+    key: str
+    model: str
+    limit: int
+    in_flight: int
+    rpm: float | None
+    tpm: float | None
+    binds: str
+    changes: tuple[Change, ...] = ()
+
+
+class Money(msgspec.Struct, frozen=True):
+    """What the run costs, in `currency`: spent on what has landed, reserved for what is in flight, unknown where it may
+    have been billed without an answer, projected for the whole run (None where that cannot be said)."""
+
+    currency: str
+    spent: float
+    reserved: float
+    unknown: float
+    projected: float | None
+    budget: float | None = None
+
+
 class Snapshot(msgspec.Struct, frozen=True, tag="progress"):
     """The run at one moment.
 
@@ -52,6 +93,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="progress"):
     binds: str
     responses: int = 0
     """Responses and failures of attempts in this process so far."""
+    money: Money | None = None
+    scopes: tuple[ScopeStatus, ...] = ()
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from penstock.endpoints import LOCAL, Endpoint, resolve_endpoint
+from penstock.endpoints import LOCAL, Endpoint, Key
+from penstock.engine.connections import Connections
 from penstock.engine.run import Plan, execute
 from penstock.errors import UsageError
 from penstock.events import Finished, Notice, Observer
 from penstock.models import Row
-from penstock.options import RunOptions, load_config
+from penstock.options import CONFIG_FILE, RunOptions, load_config
+from penstock.pools import Pools, resolve_pools
 from penstock.pricing import Pricing
 from penstock.sinks.protocol import Sink, SinkOptions
 from penstock.sinks.registry import make_sinks
@@ -48,21 +50,24 @@ async def launch(
     options = with_prompt(options)
     folder = run_folder(source, options)
     opened = None if source is None else make_source(source)
-    endpoint = resolve_endpoint(options.endpoint, options.base_url, os.environ, config)
+    pools = resolve_pools(options.endpoint, options.base_url, os.environ, config)
     all_sinks = [*sinks, *make_sinks(options.output, sink_options(options))]
     if opened is not None and isinstance(source, str | os.PathLike):
         refuse_own_input(opened.name, all_sinks)
     await refuse_no_model(source, options)
     options = _with_concurrency_possible(options, observers)
-    async with serving(endpoint) as served:
+    pricing = Pricing.free() if _is_local(pools) else Pricing.from_config(config)
+    _refuse_unpriced_budget(options, pools, pricing)
+    async with serving(pools) as served:
         plan = Plan(
             folder=folder,
             options=options,
             source=opened,
             sinks=all_sinks,
-            endpoint=served,
-            transport=make_transport(served, options),
-            pricing=Pricing.free() if served.name == LOCAL else Pricing.from_config(config),
+            pools=served,
+            connections=Connections(lambda endpoint, key: make_transport(endpoint, options, key)),
+            reload_pools=lambda: served.reload_keys(os.environ, load_config()),
+            pricing=pricing,
             observers=observers,
             retry_failures=retry_failures,
             handle_signals=handle_signals,
@@ -76,36 +81,54 @@ def sink_options(options: RunOptions) -> SinkOptions:
     return SinkOptions(options.format, options.order, overwrite=options.fresh, fsync=options.durability == "full")
 
 
-def make_transport(endpoint: Endpoint, options: RunOptions) -> HttpTransport:
-    """Connections to an endpoint, as the options want them."""
+def make_transport(endpoint: Endpoint, options: RunOptions, key: Key | None = None) -> HttpTransport:
+    """Connections to an endpoint, as the options want them, with its first key unless another is given."""
+    most = options.max_concurrency if options.concurrency == "auto" else int(options.concurrency)
     return HttpTransport(
         TransportSettings(
             base_url=endpoint.base_url,
-            api_key=endpoint.api_key,
+            api_key=endpoint.api_key if key is None else key.secret,
             timeout_s=options.timeout_s,
             connect_timeout_s=options.connect_timeout_s,
             idle_timeout_s=options.idle_timeout_s,
             max_response_bytes=options.max_response_mb * 1_000_000,
-            concurrency=options.concurrency,
+            concurrency=most,
             ca_file=options.ca_file,
         )
     )
 
 
 @asynccontextmanager
-async def serving(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
-    """The endpoint, with the embedded model started behind it where it is that."""
-    if endpoint.name != LOCAL or endpoint.base_url:
-        yield endpoint
+async def serving(pools: Pools) -> AsyncIterator[Pools]:
+    """The pools, with the embedded model started behind its endpoint where one of them is that."""
+    local = next((endpoint for endpoint in pools.endpoints if endpoint.name == LOCAL and not endpoint.base_url), None)
+    if local is None:
+        yield pools
         return
     from penstock.local.model import LocalModel
 
     model = LocalModel()
     await asyncio.to_thread(model.start)
     try:
-        yield msgspec.structs.replace(endpoint, base_url=model.base_url)
+        yield pools.with_endpoint(msgspec.structs.replace(local, base_url=model.base_url))
     finally:
         await asyncio.to_thread(model.stop)
+
+
+def _is_local(pools: Pools) -> bool:
+    return all(endpoint.name == LOCAL for endpoint in pools.endpoints)
+
+
+def _refuse_unpriced_budget(options: RunOptions, pools: Pools, pricing: Pricing) -> None:
+    """A budget can only be kept where it is known what a call may cost."""
+    if options.budget is None or not options.model:
+        return
+    for route in pools.routes(options.model):
+        if pricing.worst_case(route.model, 1, 1, route.endpoint.base_url) is None:
+            raise UsageError(
+                f"--budget cannot be kept: no price is known for the model {route.model!r} at {route.endpoint.name}.",
+                f'Say what it costs under [pricing."{route.model}"] in {CONFIG_FILE}, or leave the budget out.',
+            )
 
 
 def run_name(source: Any, outputs: Sequence[str]) -> str:
@@ -194,11 +217,14 @@ def with_prompt(options: RunOptions) -> RunOptions:
 
 
 def _with_concurrency_possible(options: RunOptions, observers: Sequence[Observer]) -> RunOptions:
-    possible = raise_open_files(options.concurrency)
-    if possible >= options.concurrency:
+    if options.concurrency == "auto":
+        return msgspec.structs.replace(options, max_concurrency=raise_open_files(options.max_concurrency))
+    wanted = int(options.concurrency)
+    possible = raise_open_files(wanted)
+    if possible >= wanted:
         return options
     message = (
-        f"This machine allows too few open files for {options.concurrency} calls at once; using {possible}. "
+        f"This machine allows too few open files for {wanted} calls at once; using {possible}. "
         "Raise the limit with ulimit -n to go higher."
     )
     for observer in observers:

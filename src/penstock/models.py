@@ -144,7 +144,11 @@ Outcome = Response | Failure
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One HTTP exchange with one endpoint. `fault` is None for the one that gave the answer."""
+    """One HTTP exchange with one endpoint. `fault` is None for the one that gave the answer.
+
+    `cost` is what was spent on it, None where that is not known; `unknown_cost` what it may cost at most where it may
+    have been billed and nothing is known of it.
+    """
 
     endpoint: str
     started_at: float
@@ -153,14 +157,22 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     fault: Fault | None = None
     http_status: int | None = None
     message: str | None = None
+    key: str = ""
+    """The label of the key, never the key itself."""
+    model: str = ""
+    """The model that was asked for, where it is another than the task's."""
+    cost: float | None = None
+    unknown_cost: float = 0.0
+    hedge: bool = False
+    """A second copy, sent because the first was slow."""
 
 
 class Result(msgspec.Struct, frozen=True):
     """The settled outcome of a task.
 
     `raw` is the row as a JSON object, `body` the answer byte for byte (empty for a failure). `queue_ms` is the time
-    from acceptance to the first byte sent, `latency_ms` that of the last attempt, `cost` is in `currency` and None
-    where no price is known.
+    from acceptance to the first byte sent, `latency_ms` that of the last attempt. `cost` is what the task is known to
+    have cost over all its attempts, in `currency`, and None where no price is known.
     """
 
     key: str
@@ -202,10 +214,11 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What a run has come to, folded over its current results.
+    """What a run has come to: its tasks by their current results, and what all its attempts have used and cost.
 
     `accepted` = `ok` + `partial` + `failed` + `pending`. `unknown` counts attempts that may have been billed without
-    an answer: ambiguous ones, and calls that were in flight when the program was stopped or killed.
+    an answer: ambiguous ones, and calls that were in flight when the program was stopped or killed. `unknown_cost` is
+    what those may cost at most, where it is known. What was spent on results that were superseded stays spent.
     """
 
     accepted: int = 0
@@ -218,6 +231,7 @@ class Totals(msgspec.Struct, frozen=True):
     """Partial answers by finish reason."""
     attempts: int = 0
     unknown: int = 0
+    unknown_cost: float = 0.0
     usage: Usage = Usage()
     cost: float = 0.0
     unpriced: int = 0

@@ -24,9 +24,11 @@ Format = Literal["penstock", "openai-batch"]
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Rate = Annotated[float, Meta(gt=0)]
+Amount = Annotated[float, Meta(gt=0)]
 
 CONFIG_FILE = "penstock.toml"
-TABLES = ("run", "endpoints", "pricing")
+TABLES = ("run", "endpoints", "models", "pricing")
 """The tables of that file."""
 UNITS = ("_s", "_mb")
 """Suffixes of field names that a flag leaves out: `timeout_s` is `--timeout`."""
@@ -63,7 +65,27 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str | None, Meta(description="PEM file of a certificate authority to trust besides the usual ones.")
     ] = None
 
-    concurrency: Annotated[Count, Meta(description="Calls in flight at once, exactly.")] = 200
+    concurrency: Annotated[
+        Literal["auto"] | Count,
+        Meta(description="Calls in flight at once: a number is kept exactly, auto finds what the provider bears."),
+    ] = "auto"
+    max_concurrency: Annotated[Count, Meta(description="As far as --concurrency auto may go.")] = 5000
+    rpm: Annotated[
+        Rate | None,
+        Meta(
+            description="Requests per minute of the whole run, held over any minute; limits the provider announces "
+            "are kept without it."
+        ),
+    ] = None
+    tpm: Annotated[Rate | None, Meta(description="Tokens per minute of the whole run, input and output.")] = None
+    budget: Annotated[
+        Amount | None,
+        Meta(description="Most the run may cost, in the currency of the prices; reserved before each call is sent."),
+    ] = None
+    hedge: Annotated[
+        bool,
+        Meta(description="Send a second copy of the slowest few calls and take the first answer; both may be billed."),
+    ] = False
     timeout_s: Annotated[
         Seconds, Meta(description="Seconds one call may take in all, from connecting to the last byte.")
     ] = 600.0
@@ -115,6 +137,11 @@ GROUPS = {
     "Endpoint": ("endpoint", "base_url", "ca_file"),
     "Flow": (
         "concurrency",
+        "max_concurrency",
+        "rpm",
+        "tpm",
+        "budget",
+        "hedge",
         "timeout_s",
         "connect_timeout_s",
         "idle_timeout_s",

@@ -1,9 +1,11 @@
 """The command line inside this process, in a folder of its own, and a provider to send to."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,12 @@ import msgspec
 import pytest
 
 from penstock.cli.main import main
+from penstock.control.commands import Command
+from penstock.engine.control import serving
+from penstock.errors import UsageError
+from penstock.events import Snapshot
+from penstock.journal.lock import RunLock
+from penstock.models import Totals
 from penstock.simulator import BackgroundSimulator, SimulatorSettings, running
 
 KEY = "sk-simulated-key-1"
@@ -171,6 +179,52 @@ def shared_live_run(tmp_path_factory: pytest.TempPathFactory, sim: BackgroundSim
     """A live run for the tests of a module, which only look at it."""
     with living(tmp_path_factory.mktemp("live"), sim) as run:
         yield run
+
+
+class ListeningRun:
+    """A run that works on nothing, notes what it is told, and says of itself what `show` was given."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.refusal: str | None = None
+        self._snapshot = Snapshot(1.0, Totals(), None, 0, 0, 0, 20, "nothing")
+
+    def show(self, **fields: Any) -> None:
+        """Say this from now on."""
+        self._snapshot = msgspec.structs.replace(self._snapshot, **fields)
+
+    async def control(self, command: Command) -> str:
+        """Note it."""
+        if self.refusal:
+            raise UsageError(self.refusal)
+        self.commands.append(command)
+        return f"Done: {type(command).__name__}."
+
+    def live(self) -> Snapshot:
+        """What it was given to show."""
+        return self._snapshot
+
+
+@pytest.fixture
+def listening_run(folder: Path, mixed_run: Ended) -> Iterator[ListeningRun]:
+    """The run `job` as if a process worked on it, on a thread of its own."""
+    run, troubles, listening, enough = ListeningRun(), list[str](), threading.Event(), threading.Event()
+
+    async def live() -> None:
+        async with serving(folder / ".penstock" / "job", run, troubles.append):
+            listening.set()
+            await asyncio.to_thread(enough.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
+    with RunLock(folder / ".penstock" / "job"):
+        thread.start()
+        listening.wait()
+        try:
+            yield run
+        finally:
+            enough.set()
+            thread.join()
+    assert troubles == []
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -62,7 +62,6 @@ def test_a_base_url_that_is_nearly_right_is_put_right(cli: Cli, strict_sim: Back
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        (f"{KEY}\n", f"character {len(KEY) + 1} is a line break"),
         (f'"{KEY}"', "character 1 is a quotation mark"),
         (f"Bearer {KEY}", "it begins with the word Bearer"),
         (f"{KEY[:5]}\u200b{KEY[5:]}", "character 6 is zero width space"),
@@ -78,6 +77,76 @@ def test_a_key_with_something_around_it_is_told_without_showing_it(
     assert words in ended.out
     assert "the model 'small' answers" in ended.out
     assert KEY not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY} ", f"\ufeff{KEY}\r\n"])
+def test_white_space_around_a_key_does_no_harm(
+    cli: Cli, strict_sim: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """It is left out, here and in a run."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    ended = cli("check", "--base-url", strict_sim.base_url, "-m", "small")
+    assert ended.code == 0
+    assert f"the key from OPENAI_API_KEY has {len(KEY)} characters, all in order" in ended.out
+
+
+@pytest.fixture(name="pool")
+def pool_fixture(folder: Path, strict_sim: BackgroundSimulator) -> None:
+    """Two endpoints: one with a good key, one with three of which one is refused and one is not even a key."""
+    (folder / "keys.txt").write_text(f"# ours\n{KEY}\nsk-wrong-key-12345\nBearer {KEY}x\n{KEY}\n")
+    (folder / "keys.txt").chmod(0o600)
+    (folder / "penstock.toml").write_text(
+        f"""
+        [endpoints.one]
+        base_url = "{strict_sim.base_url}"
+        api_key = "{KEY}"
+        models = {{ "my-model" = "small" }}
+        [endpoints.many]
+        base_url = "{strict_sim.base_url}"
+        api_keys_file = "keys.txt"
+        models = {{ "my-model" = "medium" }}
+        [models.my-model]
+        endpoints = ["one", "many"]
+        """
+    )
+
+
+@pytest.mark.usefixtures("pool")
+def test_every_key_of_every_endpoint_is_tried(cli: Cli) -> None:
+    """One line for each of several, by its label; the exit code tells that one of them is wrong."""
+    ended = cli("check", "-m", "my-model")
+    lines = ended.out.splitlines()
+    assert ended.code == 1
+    assert "✓ the key from penstock.toml [endpoints.one] api_key has 18 characters, all in order" in lines
+    assert "· keys.txt line 5 is the same key as keys.txt line 2, and is used once" in lines
+    assert [line.partition(":")[0] for line in lines if "keys.txt line" in line][1:] == [
+        "✓ keys.txt line 2",
+        "✗ keys.txt line 3",
+        "✗ keys.txt line 4",
+    ]
+    assert "the model 'small' answers" in ended.out
+    assert "the model 'medium' answers" in ended.out
+    assert KEY not in ended.out + ended.err
+    assert "sk-wrong" not in ended.out + ended.err
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_pool_in_order_can_be_used(cli: Cli) -> None:
+    """All that is named, and no call where no model is."""
+    ended = cli("check", "--endpoint", "one")
+    assert ended.code == 0
+    ended = cli("check", "--endpoint", "one,many")
+    assert ended.code == 1
+    assert "✓ keys.txt line 2: the base URL answers in" in ended.out
+    assert ended.out.count("no call was made") == 2
+
+
+def test_several_keys_for_a_server_that_is_not_there(folder: Path, cli: Cli) -> None:
+    """That is told once, and not for each of them."""
+    (folder / "penstock.toml").write_text('[endpoints.a]\nbase_url = "http://no-such-host.invalid/v1"\napi_key = "k,l"\n')
+    ended = cli("check", "--endpoint", "a")
+    assert ended.code == 1
+    assert ended.out.count("✗") == 1
 
 
 def test_a_key_that_is_refused(cli: Cli, strict_sim: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch) -> None:

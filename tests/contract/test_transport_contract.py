@@ -101,6 +101,17 @@ def test_path_and_body_arrive_and_the_answer_comes_back(opening: Open) -> None:
     run(opening, echo, use)
 
 
+def test_a_deadline_of_its_own_changes_nothing_else(opening: Open) -> None:
+    """A call with a longer deadline is answered like any other."""
+
+    async def use(transport: Transport) -> None:
+        response = await transport.send("chat/completions", b"{}", 60.0)
+        assert isinstance(response, HttpResponse)
+        assert response.body == b"chat/completions {}"
+
+    run(opening, echo, use)
+
+
 def test_get_sends_no_body(opening: Open) -> None:
     """`get` asks without a body."""
 

@@ -3,20 +3,28 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.clock import Clock
-from penstock.endpoints import Endpoint
+from penstock.clock import Clock, SystemClock, Timer
+from penstock.engine.allowance import Allowance
+from penstock.engine.connections import Connections
 from penstock.engine.delivery import reader_of
+from penstock.engine.gate import Caps, Gate
+from penstock.engine.ledger import Ledger
 from penstock.engine.run import Plan, execute
+from penstock.engine.scopes import Scopes
 from penstock.errors import SinkError, UsageError
 from penstock.events import Finished, Observer
 from penstock.models import Failure, Fault, HttpResponse, Result, Settled
 from penstock.options import RunOptions
+from penstock.policy.budget import Budget
+from penstock.policy.flow import Flow
+from penstock.pools import Pools, resolve_pools
 from penstock.pricing import Pricing
 from penstock.sinks.protocol import Cursor, Sink
 from penstock.sinks.results import Results
@@ -26,7 +34,28 @@ from penstock.transport.fake import FunctionTransport, respond
 HARD_LIMIT_S = 20.0
 """Nothing here takes a second; what takes this long hangs."""
 
-ENDPOINT = Endpoint("function", "http://127.0.0.1/v1")
+CLOCK_SPEED = 50.0
+"""How much faster time passes in these runs: a breaker that opens for seconds opens for a moment."""
+
+
+class FastClock(SystemClock):
+    """The machine's clock, at `CLOCK_SPEED`."""
+
+    def monotonic_s(self) -> float:
+        """Seconds, each a fraction of a real one."""
+        return time.monotonic() * CLOCK_SPEED
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Call back after as many of them."""
+        return super().call_later(delay_s / CLOCK_SPEED, callback)
+
+
+def pools_of(config: dict[str, Any] | None = None) -> Pools:
+    """One endpoint, or those of a configuration."""
+    if config is None:
+        return resolve_pools(None, "http://127.0.0.1/v1", {}, {}, need_key=False)
+    return resolve_pools(None, None, {}, config, need_key=False)
+
 
 Answer = HttpResponse | Failure
 Script = Callable[[str, int], Answer | Awaitable[Answer]]
@@ -154,6 +183,7 @@ class Runs:
     good = staticmethod(good)
     rejected = staticmethod(rejected)
     hard_limit_s = HARD_LIMIT_S
+    clock_speed = CLOCK_SPEED
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "run"
@@ -171,19 +201,30 @@ class Runs:
     ) -> Plan:
         """A run over rows (or a source, or None) with options; the model is "m" unless given."""
         draw = options.pop("draw", random.random)
+        pools = pools_of(options.pop("config", None))
+        connect = options.pop("connect", None)
+        pricing = options.pop("pricing", None) or Pricing.free()
         return Plan(
             folder=self.folder,
             options=RunOptions(**({"model": "m"} | options)),
             source=IterableSource(rows) if isinstance(rows, list | tuple | Iterator) else rows,
             sinks=sinks,
-            endpoint=ENDPOINT,
-            transport=FunctionTransport(provider),
-            pricing=Pricing.free(),
+            pools=pools,
+            connections=Connections(connect or (lambda endpoint, key: FunctionTransport(provider))),
+            reload_pools=lambda: pools,
+            pricing=pricing,
             observers=observers,
             retry_failures=retry_failures,
             handle_signals=handle_signals,
             draw=draw,
         )
+
+    def gate(self, provider: Callable[[str, bytes], Any], concurrency: int) -> Gate:
+        """A gate before one endpoint."""
+        connections = Connections(lambda endpoint, key: FunctionTransport(provider))
+        scopes = Scopes(pools_of(), connections, lambda endpoint: Flow(concurrency=concurrency))
+        allowance = Allowance(concurrency, concurrency, lambda calls, amount: None)
+        return Gate(scopes, Ledger(Pricing.free(), Budget(None)), allowance, random.random, Caps(concurrency))
 
     def run(self, rows: Any, provider: Callable[[str, bytes], Any], **more: Any) -> Finished:
         """Do a run to its end, which must come and leave no task behind."""
@@ -197,7 +238,7 @@ class Runs:
         """The same on a loop that runs already."""
         before = asyncio.all_tasks()
         async with asyncio.timeout(HARD_LIMIT_S):
-            finished = await execute(plan, clock)
+            finished = await execute(plan, clock or FastClock())
         assert asyncio.all_tasks() <= before
         return finished
 

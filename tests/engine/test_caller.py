@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from penstock.endpoints import NO_KEY, Endpoint, Key
 from penstock.engine.caller import call
+from penstock.engine.scope import Lane
 from penstock.models import Failure, Fault, Request, Response
 from penstock.redaction import Secret
 from penstock.transport.fake import FunctionTransport, respond
@@ -17,8 +19,34 @@ def test_an_answer_is_held_against_its_request(inputs: list[str], kind: type) ->
     answer = json.dumps({"data": [{"index": 0, "embedding": [0.5]}], "model": "secret-1"}).encode()
     request = Request("embeddings", "embeddings", json.dumps({"model": "m", "input": inputs}).encode(), "m")
     transport = FunctionTransport(lambda path, body: respond(200, answer))
-    outcome = asyncio.run(call(transport, request, (Secret("secret-1"),)))
+    endpoint = Endpoint("e", "http://127.0.0.1/v1")
+    lane = Lane(endpoint, Key(Secret("secret-1"), "OPENAI_API_KEY"), "m", transport)
+    outcome = asyncio.run(call(lane, request))
     assert isinstance(outcome, kind)
     if isinstance(outcome, Failure):
         assert (outcome.fault, outcome.code) == (Fault.AMBIGUOUS, "not_an_answer")
         assert "secret-1" not in (outcome.excerpt or "")
+
+
+def test_a_model_is_asked_by_the_name_that_it_has_at_the_endpoint() -> None:
+    """Everything else in the body means what it meant."""
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "流"}], "seed": 7}).encode()
+    sent: list[dict[str, object]] = []
+
+    def answer(path: str, body: bytes) -> Failure:
+        sent.append(json.loads(body))
+        return Failure(Fault.UNSENT, "no")
+
+    lane = Lane(Endpoint("e", "http://127.0.0.1/v1"), NO_KEY, "vendor/m", FunctionTransport(answer))
+    asyncio.run(call(lane, Request("chat", "chat/completions", body, "m")))
+    assert sent == [json.loads(body) | {"model": "vendor/m"}]
+
+
+def test_headers_are_shown_to_whoever_wants_to_look() -> None:
+    """Limits are announced there."""
+    seen: list[str | None] = []
+    transport = FunctionTransport(lambda path, body: respond(429, b"{}", {"X-RateLimit-Limit-Requests": "60"}))
+    lane = Lane(Endpoint("e", "http://127.0.0.1/v1"), NO_KEY, "m", transport)
+    request = Request("chat", "chat/completions", b"{}", "m")
+    asyncio.run(call(lane, request, None, lambda header: seen.append(header("x-ratelimit-limit-requests"))))
+    assert seen == ["60"]

@@ -16,7 +16,7 @@ from penstock.engine.delivery import LIVE_MAX_BYTES, Delivery
 from penstock.errors import SinkError
 from penstock.events import Ending
 from penstock.journal.journal import Journal
-from penstock.models import Failure, HttpResponse, Result, Settled, Status, Task
+from penstock.models import Failure, Fault, HttpResponse, Result, Settled, Status, Task
 from penstock.sinks.callables import CallableSink
 from penstock.sinks.protocol import Cursor
 from penstock.sinks.results import Results
@@ -224,7 +224,7 @@ def test_results_that_were_superseded_do_not_come_again(runs: Runs) -> None:
 def test_a_stretch_of_superseded_results_does_not_hang_a_new_sink(runs: Runs) -> None:
     """Also when there is nothing after it but failures that were reopened and not yet answered."""
     runs.run([*"abc"], runs.provider(lambda prompt, attempt: runs.rejected()))
-    trouble = runs.provider(lambda prompt, attempt: msgspec.structs.replace(runs.rejected(), fault="account"))
+    trouble = runs.provider(lambda prompt, attempt: msgspec.structs.replace(runs.rejected(), fault=Fault.ACCOUNT))
     sink = runs.sink("new")
     assert runs.run(None, trouble, sinks=[sink], retry_failures=True).ending is Ending.PAUSED
     assert sink.taken == []
@@ -298,7 +298,7 @@ def test_a_run_that_stops_early_brings_what_it_has(runs: Runs) -> None:
     """A pause for another reason leaves no settled result undelivered, and puts nothing in order."""
     kinds = runs.provider(
         lambda prompt, attempt: (
-            runs.good() if int(prompt) < 10 else msgspec.structs.replace(runs.rejected(), fault="account")
+            runs.good() if int(prompt) < 10 else msgspec.structs.replace(runs.rejected(), fault=Fault.ACCOUNT)
         )
     )
     sink = runs.sink()

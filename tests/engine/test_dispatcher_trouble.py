@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from penstock.clock import SystemClock
-from penstock.endpoints import Endpoint
 from penstock.engine.dispatcher import FIRST_TASKS, Dispatcher
-from penstock.engine.gate import Gate, Lane
 from penstock.engine.requests import Renderer
 from penstock.events import Ending
 from penstock.models import Failure, Fault, HttpResponse, Request, Result, Settled, Task
 from penstock.options import RunOptions
 from penstock.policy.retry import RetryPolicy
-from penstock.pricing import Pricing
-from penstock.transport.fake import FunctionTransport
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Runs
@@ -244,13 +240,12 @@ class BrokenRenderer(Renderer):
 
 def make_dispatcher(runs: Runs, concurrency: int = 1) -> Dispatcher:
     """A dispatcher whose results are committed at once, to nowhere."""
-    lane = Lane(Endpoint("e", "http://127.0.0.1/v1"), FunctionTransport(runs.provider()))
     renderer = BrokenRenderer(RunOptions(model="m"))
 
     def settle(result: Result) -> None:
         asyncio.get_running_loop().call_soon(dispatcher.committed, [Settled(1, result)])
 
-    dispatcher = Dispatcher(Gate(lane, concurrency), renderer, RetryPolicy(), Pricing.free(), SystemClock(), settle)
+    dispatcher = Dispatcher(runs.gate(runs.provider(), concurrency), renderer, RetryPolicy(), SystemClock(), settle)
     return dispatcher
 
 

@@ -1,10 +1,12 @@
 """A run's folder: only what is the run's is ever deleted."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from penstock.control.address import short_path
 from penstock.errors import RunLocked, UsageError
 from penstock.journal.folder import JOURNAL_FILE, delete_run
 from penstock.journal.journal import Journal
@@ -19,6 +21,16 @@ def test_a_run_is_deleted_with_its_folder(tmp_path: Path) -> None:
     """Nothing of it is left."""
     folder = tmp_path / "run"
     asyncio.run(begun(folder).aclose())
+    assert delete_run(folder)
+    assert not folder.exists()
+
+
+def test_the_socket_of_a_killed_process_goes_with_the_run(tmp_path: Path) -> None:
+    """It is the run's, and no file."""
+    folder = tmp_path / "run"
+    asyncio.run(begun(folder).aclose())
+    with socket.socket(socket.AF_UNIX) as left, short_path(folder) as path:
+        left.bind(path)
     assert delete_run(folder)
     assert not folder.exists()
 

@@ -11,8 +11,8 @@ HOUSE = Path(__file__).parents[2] / "src" / "penstock"
 FLOORS = (
     {"errors", "models", "clock", "version"},
     {"options", "events", "redaction"},
-    {"policy", "endpoints", "templates", "tokens", "pricing"},
-    {"sources", "sinks", "transport", "apis", "journal"},
+    {"policy", "endpoints", "templates", "tokens", "pricing", "control"},
+    {"sources", "sinks", "transport", "apis", "journal", "pools"},
     {"engine"},
     {"observe", "simulator", "local"},
     {"launch"},

@@ -101,6 +101,15 @@ def test_unknown_prices_are_said() -> None:
     assert "cost      unknown for 0 input and 0 output tokens; no price is known for 2 answers" in said
 
 
+def test_what_may_have_been_billed_is_said_at_its_price() -> None:
+    """At most so much, in the currency of the run."""
+    totals = Totals(accepted=2, failed=2, unknown=2, unknown_cost=0.25, currency="CNY")
+
+    assert "  unknown   2 attempts may have been billed without an answer, at most ¥0.2500" in last_words(
+        finished(Ending.FINISHED, totals), AGAIN
+    )
+
+
 def test_foreign_words_cannot_steer_the_terminal() -> None:
     """A provider's message arrives without control characters and on one line."""
     said = last_words(finished(Ending.PAUSED, TOTALS, reason="no\x1b]0;owned\x07\nFinished: all well"), AGAIN)

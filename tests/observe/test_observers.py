@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from penstock.events import Ending, Event, Finished, Notice, Snapshot, Started
+from penstock.events import Ending, Event, Finished, Money, Notice, ScopeStatus, Snapshot, Started
 from penstock.models import Totals, Usage
 from penstock.observe.observers import QuietObserver, make_observer
 from penstock.observe.progress import LiveProgress, panel, title
@@ -46,6 +46,19 @@ def snapshot(elapsed_s: float, total: int | None = 12_000, binds: str = "slots")
         binds=binds,
         responses=settled,
     )
+
+
+MONEY = Money("USD", 2.0, 0.42, 0.1, 31.0, 50.0)
+
+
+def scopes(count: int) -> tuple[ScopeStatus, ...]:
+    """Scopes of which the later ones have more in flight."""
+    return tuple(ScopeStatus("e", f"key {n}", "m", 60, n, 600, None, "rpm 600") for n in range(1, count + 1))
+
+
+def unpriced(shown: Snapshot) -> Snapshot:
+    """The same where no price is known."""
+    return msgspec.structs.replace(shown, totals=msgspec.structs.replace(shown.totals, cost=0.0, unpriced=395))
 
 
 class Terminal(io.StringIO):
@@ -100,9 +113,26 @@ def test_a_line_without_a_known_total_promises_nothing() -> None:
     assert "left" not in written
 
 
+def test_a_line_tells_the_money() -> None:
+    """Spent and the budget, then what is reserved, unknown and projected."""
+    written = observe("", io.StringIO(), msgspec.structs.replace(snapshot(5), money=MONEY))
+
+    assert ", cost $2.00 of $50.00 (reserved $0.4200, unknown $0.1000, projected $31.00), " in written
+
+
+def test_without_a_price_tokens_are_counted() -> None:
+    """And no money is shown."""
+    free = Money("USD", 0.0, 0.0, 0.0, None)
+    written = observe("", io.StringIO(), msgspec.structs.replace(unpriced(snapshot(5)), money=free))
+
+    assert ", 200 input and 200 output tokens, " in written
+    assert "$" not in written
+
+
 def test_json_lines_decode_to_the_events() -> None:
     """Every event comes back as it was, one per line, and nothing else is written."""
-    events: list[Event] = [STARTED, NOTICE, snapshot(1), FINISHED]
+    told = msgspec.structs.replace(snapshot(2), money=MONEY, scopes=scopes(2))
+    events: list[Event] = [STARTED, NOTICE, snapshot(1), told, FINISHED]
 
     written = observe("json", io.StringIO(), *events)
 
@@ -170,11 +200,45 @@ def test_the_panel_fits_sixty_columns() -> None:
     ]
 
 
+def test_the_panel_tells_the_money() -> None:
+    """The budget beside the cost, and the rest on a line of its own."""
+    drawn = panel_text(76, msgspec.structs.replace(snapshot(10), money=MONEY)).splitlines()
+
+    assert drawn[5:] == [
+        "cost      $2.00 of $50.00             elapsed   10 s",
+        "money     reserved $0.4200, unknown $0.1000, projected $31.00",
+        "limit     slots",
+    ]
+
+
+def test_the_panel_counts_tokens_where_no_price_is_known() -> None:
+    """In the place of the cost."""
+    drawn = panel_text(76, unpriced(snapshot(10)))
+
+    assert "used      800 tokens" in drawn
+    assert "cost" not in drawn
+
+
+def test_the_panel_shows_what_binds_each_of_several_scopes() -> None:
+    """The busiest first, and no more than fit beside the numbers; a lone one is told by the limit of the run."""
+    several = panel_text(76, msgspec.structs.replace(snapshot(10), scopes=scopes(6))).splitlines()
+    lone = panel_text(76, msgspec.structs.replace(snapshot(10), scopes=scopes(1)))
+
+    assert several[7:] == [
+        "scopes    e · key 6 · m: 6 of 60 in flight, 600 rpm; limit: rpm 600",
+        "          e · key 5 · m: 5 of 60 in flight, 600 rpm; limit: rpm 600",
+        "          e · key 4 · m: 4 of 60 in flight, 600 rpm; limit: rpm 600",
+        "          e · key 3 · m: 3 of 60 in flight, 600 rpm; limit: rpm 600",
+        "          … and 2 more",
+    ]
+    assert "key 1" not in lone
+
+
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """Whatever the width, nothing wraps by accident and the reason for the limit stays readable."""
     binds = "waiting 12 s: the provider asked to"
-    drawn = panel_text(width, snapshot(10, binds=binds))
+    drawn = panel_text(width, msgspec.structs.replace(snapshot(10, binds=binds), money=MONEY, scopes=scopes(6)))
 
     assert max(len(line) for line in drawn.splitlines()) <= min(width, 76)
     assert binds in " ".join(drawn.split())

@@ -2,8 +2,21 @@
 
 import pytest
 
-from penstock.models import Totals
-from penstock.observe.words import cost, count, duration, money, rate
+from penstock.events import Money, ScopeStatus
+from penstock.models import Totals, Usage
+from penstock.observe.words import (
+    beside_spent,
+    cost,
+    count,
+    duration,
+    is_unpriced,
+    money,
+    of_budget,
+    rate,
+    scope,
+    unknown,
+    used,
+)
 from penstock.redaction import printable_line
 
 
@@ -52,6 +65,64 @@ def test_money_shows_small_amounts_finely(amount: float, currency: str, words: s
 def test_cost_does_not_hide_what_is_not_known(totals: Totals, words: str) -> None:
     """A sum that lacks the price of some answers says so."""
     assert cost(totals) == words
+
+
+@pytest.mark.parametrize(
+    ("totals", "expected"),
+    [(Totals(), False), (Totals(unpriced=1), True), (Totals(unpriced=1, cost=0.1), False), (Totals(ok=1), False)],
+)
+def test_nothing_is_priced_where_no_answer_is(totals: Totals, expected: bool) -> None:
+    """Before the first answer, and with a model that costs nothing, money can be shown."""
+    assert is_unpriced(totals) is expected
+
+
+@pytest.mark.parametrize(
+    ("totals", "words"),
+    [
+        (Totals(unknown=1), "1 attempt may have been billed without an answer"),
+        (
+            Totals(unknown=2000, unknown_cost=1.5, currency="CNY"),
+            "2,000 attempts may have been billed without an answer, at most ¥1.50",
+        ),
+    ],
+)
+def test_what_is_unknown_is_said_at_its_price(totals: Totals, words: str) -> None:
+    """Where one is known."""
+    assert unknown(totals) == words
+
+
+def test_tokens_are_counted_by_kind() -> None:
+    """Input and output."""
+    assert used(Totals(usage=Usage(12_000, 0, 34))) == "12,000 input and 34 output tokens"
+
+
+def test_money_is_told_beside_what_was_spent() -> None:
+    """What is nought is left out, and so is a projection that is what was spent."""
+    held = Money("USD", 2.0, 0.42, 0.1, 31.0, 50.0)
+    assert beside_spent(held) == ["reserved $0.4200", "unknown $0.1000", "projected $31.00"]
+    assert beside_spent(Money("USD", 2.0, 0.0, 0.0, 2.0)) == []
+
+
+def test_a_budget_stands_beside_the_cost() -> None:
+    """Where there is one."""
+    totals = Totals(cost=2.0)
+    assert of_budget(totals, Money("USD", 2.0, 0, 0, None, 10.0)) == "$2.00 of $10.00"
+    assert of_budget(totals, Money("USD", 2.0, 0, 0, None)) == of_budget(totals, None) == "$2.00"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            ScopeStatus("openai", "key 1", "gpt-4o", 60, 34, 600, 90_000, "rpm 600"),
+            "openai · key 1 · gpt-4o: 34 of 60 in flight, 600 rpm, 90,000 tpm; limit: rpm 600",
+        ),
+        (ScopeStatus("e", "", "", 20, 0, None, None, "out:\nno"), "e: 0 of 20 in flight; limit: out: no"),
+    ],
+)
+def test_a_scope_fits_on_a_line(status: ScopeStatus, words: str) -> None:
+    """Which it is, its calls, its limits, and what binds."""
+    assert scope(status) == words
 
 
 @pytest.mark.parametrize(("per_s", "words"), [(0, "0.0"), (9.94, "9.9"), (9.96, "10"), (12_345.6, "12,346")])

@@ -21,6 +21,11 @@ from penstock.policy.advice import advise
         (Failure(Fault.LOCAL, "", None, "too_many_files"), "ulimit -n"),
         (Failure(Fault.UNSENT, "", None, "refused"), "that the server is up"),
         (Failure(Fault.UNSENT, ""), "`penstock check` tries each"),
+        (Failure(Fault.ACCOUNT, "", 401), "white space"),
+        (Failure(Fault.ACCOUNT, "", 402), "wait until"),
+        (Failure(Fault.OVERLOADED, "", 500), "in 1 to 5 minutes"),
+        (Failure(Fault.OVERLOADED, "", 503), "in 1 to 5 minutes"),
+        (Failure(Fault.THROTTLED, "", 429), "lower --concurrency or --rpm, or raise the plan"),
     ],
 )
 def test_the_advice_fits_the_trouble(failure: Failure, words: str) -> None:

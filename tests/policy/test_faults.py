@@ -61,6 +61,7 @@ def test_a_429_for_money_is_the_accounts(code: str) -> None:
 CASES: list[tuple[str, int, object, Fault, str | None]] = [
     ("OpenAI: limit", 429, error("Rate limit reached", "rate_limit_exceeded", "tokens"), Fault.THROTTLED, "…"),
     ("OpenAI: too fast", 429, error("Slow", "slow_down"), Fault.THROTTLED, "slow_down"),
+    ("OpenAI: slow down", 503, error("Slow Down", kind="server_error"), Fault.THROTTLED, "slow_down"),
     (
         "OpenAI: larger than the limit",
         429,
@@ -77,6 +78,13 @@ CASES: list[tuple[str, int, object, Fault, str | None]] = [
     ("Azure: content", 400, error("The response was filtered", "content_filter"), Fault.REJECTED, "content_filter"),
     ("Azure: deployment", 404, error("Not here", "DeploymentNotFound"), Fault.ACCOUNT, "DeploymentNotFound"),
     ("Anthropic: limit", 429, error(kind="rate_limit_error"), Fault.THROTTLED, "rate_limit_error"),
+    (
+        "Anthropic: acceleration",
+        429,
+        error("This would exceed your organization's maximum usage increase rate", kind="rate_limit_error"),
+        Fault.THROTTLED,
+        "slow_down",
+    ),
     (
         "Anthropic: spend limit",
         429,
@@ -125,10 +133,26 @@ CASES: list[tuple[str, int, object, Fault, str | None]] = [
     ),
     ("DeepSeek: no money", 402, error("Insufficient Balance", "invalid_request_error"), Fault.ACCOUNT, "…"),
     ("DeepSeek: wrong model", 400, error("Model Not Exist"), Fault.ACCOUNT, "model_not_found"),
+    (
+        "Gemini: no service here",
+        400,
+        error("User location is not supported for the API use."),
+        Fault.ACCOUNT,
+        "unsupported_country_region_territory",
+    ),
+    (
+        "Groq: larger than the limit",
+        413,
+        error("Request too large for model `x` on tokens per minute (TPM)", "rate_limit_exceeded", "tokens"),
+        Fault.REJECTED,
+        "request_too_large",
+    ),
+    ("Groq: old model", 400, error("Gone", "model_decommissioned"), Fault.ACCOUNT, "model_decommissioned"),
     ("Groq: flexible capacity", 498, error("Over capacity"), Fault.THROTTLED, None),
     ("Bedrock: throttled", 400, {"__type": "com.amazon#ThrottlingException", "message": "x"}, Fault.THROTTLED, "…"),
     ("Bedrock: quota", 400, {"__type": "ServiceQuotaExceededException", "message": "x"}, Fault.THROTTLED, "…"),
     ("Bedrock: warming up", 429, {"__type": "ModelNotReadyException", "message": "x"}, Fault.THROTTLED, "…"),
+    ("Bedrock: wrong model", 400, {"message": "The provided model identifier is invalid."}, Fault.ACCOUNT, "…"),
     ("OpenRouter: flagged", 403, error("Your input was flagged", 403), Fault.REJECTED, "content_filter"),
     ("OpenRouter: wrong model", 400, error("foo/bar is not a valid model ID", 400), Fault.ACCOUNT, "model_not_found"),
     (
@@ -142,8 +166,21 @@ CASES: list[tuple[str, int, object, Fault, str | None]] = [
         "insufficient_quota",
     ),
     ("DashScope: limit", 429, error("x", "Throttling.AllocationQuota"), Fault.THROTTLED, "Throttling.AllocationQuota"),
+    ("DashScope: too fast", 429, error("x", "limit_burst_rate"), Fault.THROTTLED, "slow_down"),
+    ("DashScope: too fast, natively", 429, {"code": "Throttling.BurstRate"}, Fault.THROTTLED, "slow_down"),
     ("DashScope: overdue", 400, {"code": "Arrearage", "message": "Access denied"}, Fault.ACCOUNT, "Arrearage"),
     ("DashScope: content", 400, error("x", "data_inspection_failed"), Fault.REJECTED, "data_inspection_failed"),
+    ("Ark: too fast", 429, error("x", "RequestBurstTooFast"), Fault.THROTTLED, "slow_down"),
+    ("Ark: own cap", 429, error("x", "SetLimitExceeded", "TooManyRequests"), Fault.ACCOUNT, "SetLimitExceeded"),
+    ("Ark: overloaded", 429, error("x", "ServerOverloaded", "TooManyRequests"), Fault.OVERLOADED, "ServerOverloaded"),
+    ("Ark: overdue", 403, error("x", "AccountOverdueError", "Forbidden"), Fault.ACCOUNT, "AccountOverdueError"),
+    ("Moonshot: no money", 429, error("x", kind="exceeded_current_quota_error"), Fault.ACCOUNT, "…"),
+    ("Moonshot: overloaded", 429, error("x", kind="engine_overloaded_error"), Fault.OVERLOADED, "…"),
+    ("Moonshot: limit", 429, error("x", kind="rate_limit_reached_error"), Fault.THROTTLED, "rate_limit_reached_error"),
+    ("Zhipu: no money", 429, error("余额不足或无可用资源包,请充值。", "1113"), Fault.ACCOUNT, "insufficient_quota"),
+    ("Zhipu: limit", 429, error("您的账户已达到速率限制", "1302"), Fault.THROTTLED, None),
+    ("Fireworks: no money", 412, error("Account is suspended: spending limit"), Fault.ACCOUNT, "insufficient_quota"),
+    ("Hugging Face: wrong model", 400, error("x", "model_not_supported"), Fault.ACCOUNT, "model_not_supported"),
     ("New API: no money", 403, error("用户额度不足", "insufficient_user_quota"), Fault.ACCOUNT, "…"),
     ("New API: no channel", 503, error("no channel", "model_not_found"), Fault.ACCOUNT, "model_not_found"),
     (
@@ -183,8 +220,33 @@ def test_an_amazon_header_names_the_error() -> None:
 
 def test_a_wait_from_the_body_is_kept() -> None:
     """In Gemini's field or in the words of the message."""
-    assert classified(429, CASES[17][2]).retry_after_s == 17.0
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]
+    assert classified(429, [error(details=details)]).retry_after_s == 17.0
     assert classified(429, error("Please try again in 1.5s.")).retry_after_s == 1.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error(metadata={"retry_after_seconds": 11}),
+        error(metadata={"headers": {"X-RateLimit-Reset": str(int(NOW_S + 11) * 1_000)}}),
+        error(metadata={"headers": {"Retry-After": "11"}}),
+        error(retry_after=11.0),
+        {"error": "Model is currently loading", "estimated_time": 11.0},
+    ],
+)
+def test_a_wait_in_a_field_of_the_body_is_kept(body: object) -> None:
+    """OpenRouter and other gateways put there what the provider behind them said."""
+    assert classified(429, body).retry_after_s == 11.0
+    assert classified(503, body).retry_after_s == 11.0
+
+
+def test_a_wait_inside_an_answer_is_kept() -> None:
+    """An error under status 200 has no headers of its own; a moment in time is not read there."""
+    inside = {"code": 429, "message": "x", "metadata": {"retry_after_seconds": 11}}
+    assert classify_error(inside, 200).retry_after_s == 11.0
+    passed_on = {"code": 429, "message": "x", "metadata": {"headers": {"X-RateLimit-Reset": "1741305600000"}}}
+    assert classify_error(passed_on, 200).retry_after_s is None
 
 
 def test_a_reset_counts_only_for_a_limit() -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,10 +98,10 @@ def test_overloads_before_do_not_use_up_the_ambiguous_repeat() -> None:
 
 
 @pytest.mark.parametrize(("throttled", "wait_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (50, 30.0)])
-def test_throttled_waits_longer_each_time_and_everybody_waits(throttled: int, wait_s: float) -> None:
+def test_throttled_waits_longer_each_time(throttled: int, wait_s: float) -> None:
     """By its own count of throttles, whatever the attempts."""
     history = History(attempts=99, throttled=throttled)
-    assert after(Fault.THROTTLED, history) == Retry(wait_s, shared=True)
+    assert after(Fault.THROTTLED, history) == Retry(wait_s)
 
 
 @pytest.mark.parametrize(("unsent", "wait_s"), [(1, 0.25), (2, 0.5), (50, 15.0)])
@@ -134,10 +135,10 @@ def test_little_patience_holds_at_first_contact_too() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, *COUNTED])
-def test_what_the_provider_asks_for_holds_for_everybody(fault: Fault) -> None:
-    """A Retry-After on any failure closes the gate, and is kept to the second."""
+def test_what_the_provider_asks_for_is_kept(fault: Fault) -> None:
+    """A Retry-After on any failure, to the second."""
     decision = after(fault, History(attempts=1, ambiguous=1, throttled=1), retry_after_s=60.0, draw=0.0)
-    assert decision == Retry(60.0, shared=True)
+    assert decision == Retry(60.0)
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, *COUNTED])
@@ -236,3 +237,18 @@ def test_being_throttled_never_fails_a_task(history: History, draw: float) -> No
 def test_the_first_windows_are_those_that_are_documented() -> None:
     """A second for a throttle, half of one for a failure."""
     assert (THROTTLE_BASE_S, FAILURE_BASE_S) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.UNSENT, Fault.OVERLOADED, Fault.AMBIGUOUS])
+def test_where_another_can_be_asked_nobody_waits(fault: Fault) -> None:
+    """Neither for a back-off nor for what this provider asked for; the limits of attempts stay."""
+    history = History(attempts=1, ambiguous=1, throttled=1, unsent=1, unsent_s=1e6, elsewhere=True)
+    assert after(fault, history, retry_after_s=80_000.0) == Retry(0.0)
+    spent = msgspec.structs.replace(history, attempts=99, ambiguous=9)
+    assert after(fault, spent) == (GiveUp() if fault in (Fault.OVERLOADED, Fault.AMBIGUOUS) else Retry(0.0))
+
+
+def test_a_refused_key_pauses_only_when_no_other_is_left() -> None:
+    """While one is let in, the task goes there at once."""
+    assert after(Fault.ACCOUNT, History(attempts=0, served=True)) == Retry(0.0)
+    assert isinstance(after(Fault.ACCOUNT, History(attempts=0)), Pause)

@@ -25,9 +25,13 @@ def headers(**values: str) -> Header:
         ("6ms", 0.006),
         ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
         ("2015-10-21T07:28:30Z", 30.0),
-        ("1e9", LONGEST_S),
-        ("99999999999999999999", LONGEST_S),
-        ("Wed, 21 Oct 2099 07:28:30 GMT", LONGEST_S),
+        ("2678400", LONGEST_S),
+        (str(int(NOW_S) + 40), 40.0),
+        (str((int(NOW_S) + 40) * 1_000), 40.0),
+        ("2678401", None),
+        ("1e9", None),
+        ("99999999999999999999", None),
+        ("Wed, 21 Oct 2099 07:28:30 GMT", None),
         ("0", None),
         ("-5", None),
         ("NaN", None),
@@ -42,7 +46,7 @@ def headers(**values: str) -> Header:
     ],
 )
 def test_retry_after_in_every_form(text: str, expected_s: float | None) -> None:
-    """Seconds and dates are read, the past and nonsense ignored, the absurd cut to a day."""
+    """Seconds, moments and dates are read; the past, nonsense and what is further off than a month are ignored."""
     assert asked_wait_s(headers(retry_after=text), NOW_S) == expected_s
 
 
@@ -77,6 +81,34 @@ def test_a_reset_in_every_form(text: str, expected_s: float | None) -> None:
     assert reset_wait_s(headers(x_ratelimit_reset=text), NOW_S) == expected_s
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("anthropic_ratelimit_requests_reset", "2015-10-21T07:28:30Z"),
+        ("anthropic_ratelimit_tokens_reset", "2015-10-21T09:28:30+02:00"),
+        ("anthropic_ratelimit_input_tokens_reset", "2015-10-21T07:28:30Z"),
+        ("anthropic_ratelimit_output_tokens_reset", "2015-10-21T07:28:30Z"),
+        ("ratelimit_reset", "30"),
+        ("ratelimit", '"default";r=0;t=30'),
+        ("x_ratelimit_reset", str((int(NOW_S) + 30) * 1_000)),
+    ],
+)
+def test_every_providers_reset_is_read(name: str, text: str) -> None:
+    """By the name and in the form of each."""
+    assert reset_wait_s(headers(**{name: text}), NOW_S) == 30.0
+
+
+def test_only_the_exhausted_limit_of_anthropic_resets() -> None:
+    """Dates stand beside all four of its limits, on every response."""
+    given_headers = headers(
+        anthropic_ratelimit_requests_remaining="40",
+        anthropic_ratelimit_requests_reset="2015-10-21T07:29:00Z",
+        anthropic_ratelimit_input_tokens_remaining="0",
+        anthropic_ratelimit_input_tokens_reset="2015-10-21T07:28:05Z",
+    )
+    assert reset_wait_s(given_headers, NOW_S) == 5.0
+
+
 def test_only_the_exhausted_limit_resets() -> None:
     """The other limit's reset says nothing about when to come back."""
     given_headers = headers(
@@ -97,7 +129,16 @@ def test_without_an_exhausted_limit_the_largest_reset_counts() -> None:
     ("message", "expected"),
     [
         ("Rate limit reached. Please try again in 1m30.5s. Visit …", "1m30.5s"),
-        ("Please retry after 6 seconds.", "6"),
+        ("Please retry after 6 seconds.", "6s"),
+        ("Please try again in 20s.", "20s"),
+        ("Please retry in 36.429760048s.", "36.429760048s"),
+        ("Try again in 2 minutes and 5 seconds.", "2m5s"),
+        ("Rate limit exceeded, retry in about 1 hour, 30 mins.", "1h30m"),
+        ("Please wait 83475 seconds before retrying.", "83475s"),
+        ("Please wait for at least 250 milliseconds", "250ms"),
+        ("retry after 3", "3"),
+        ("Please try again after 2026-11-24 10:00.", None),
+        ("Please wait 5 more", "5"),
         ("Please try again later.", None),
     ],
 )

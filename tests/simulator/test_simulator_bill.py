@@ -1,13 +1,13 @@
 """The bill: what is charged, what is not, and what it tells about the client."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.clock import ManualClock
-from penstock.simulator import Bill, SimulatorSettings, fingerprint, running
+from penstock.simulator import Bill, SimulatorSettings, fingerprint, key_label, running
 
 Send = Callable[..., Any]
 
@@ -46,13 +46,22 @@ def test_the_same_body_on_another_path_is_another_request() -> None:
         ("status=503,drip_per_s=100000", 0),
         ("body=html", 0),
         ("body=error", 0),
+        ("body=text", 0),
+        ("body=no_http", 0),
+        ("raw=hello", 0),
         ("reset=before", 0),
+        ("close=before", 0),
+        ("close=after", 1),
         ("reset=after", 1),
         ("reset=answer", 1),
         ("short_bytes=5", 1),
         ("drip_per_s=100000", 1),
         ("body=bad_json", 1),
         ("body=empty", 1),
+        ("body=bad_utf8", 1),
+        ("body=bomb,mb=1", 1),
+        ("body=deep", 1),
+        ("body=digits", 1),
         ("body=no_choices", 1),
         ("body=oversized,mb=1", 1),
         ("finish=length", 1),
@@ -134,13 +143,29 @@ def test_nobody_must_heed_an_absurd_wait(chat: Send, wait: str) -> None:
         assert sim.bill().impolite == 0
 
 
+def test_each_key_has_its_part_of_the_bill(chat: Send) -> None:
+    """Under its last characters; what was refused is counted too, and so are those who bring none."""
+    settings = SimulatorSettings(api_keys=("sk-one1", "sk-two2"))
+    with running(settings) as sim:
+        for text, key in (("a", "sk-one1"), ("b", "sk-one1"), ("[[fault:status=503]]", "sk-two2"), ("c", None)):
+            chat(sim, text, key=key)
+        bill = sim.bill()
+    assert {name: (part.requests, part.refused, part.billed) for name, part in bill.keys.items()} == {
+        key_label("sk-one1"): (2, 0, 2),
+        "****two2": (1, 1, 0),
+        key_label(""): (1, 1, 0),
+    }
+    assert sum(part.output_tokens for part in bill.keys.values()) == bill.output_tokens > 0
+    assert sum(part.input_tokens for part in bill.keys.values()) == bill.input_tokens > 0
+
+
 def test_the_bill_can_be_read_over_http(chat: Send, send: Send) -> None:
     """And reading it is not counted."""
     with running(SimulatorSettings(api_keys=("key",))) as sim:
         chat(sim, "hello", key="key")
-        read = json.loads(send(sim, "/bill").body)
-        assert Bill(**read) == sim.bill()
-    assert read["requests"] == 1
+        read = msgspec.json.decode(send(sim, "/bill").body, type=Bill)
+        assert read == sim.bill()
+    assert read.requests == 1
 
 
 def test_waiting_for_requests_that_do_not_come_times_out() -> None:

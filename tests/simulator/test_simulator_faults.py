@@ -1,10 +1,13 @@
 """Each fault, seen from the wire."""
 
+import gzip
 import http.client
+import json
 import socket
 import ssl
 import time
 from collections.abc import Callable
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +40,7 @@ def read_until(bare: socket.socket, mark: bytes) -> bytes:
         (404, "invalid_request_error", "model_not_found"),
         (429, "requests", "rate_limit_exceeded"),
         (500, "server_error", "server_error"),
+        (308, "server_error", "server_error"),
         (503, "server_error", "overloaded"),
         (529, "overloaded_error", "overloaded"),
     ],
@@ -82,6 +86,39 @@ def test_retry_after_can_be_a_date(chat: Send, seconds: int) -> None:
         answer = chat(sim, f"[[fault:status=503,retry_after=date{seconds:+}]]")
     date, until = (parsedate_to_datetime(answer.headers[name]) for name in ("date", "retry-after"))
     assert (until - date).total_seconds() == pytest.approx(seconds, abs=1)
+
+
+@pytest.mark.parametrize("seconds", [30, -60])
+def test_any_header_can_be_sent_and_hold_a_moment(chat: Send, seconds: int) -> None:
+    """In seconds or milliseconds since 1970, or as an ISO date."""
+    names = {"iso": "anthropic-ratelimit-tokens-reset", "epoch": "x-ratelimit-reset", "epoch_ms": "X-Reset"}
+    pairs = [f"header.{name}={form}{seconds:+}" for form, name in names.items()]
+    with running() as sim:
+        headers = chat(sim, f"[[fault:status=429,{','.join(pairs)},header.x-plain=1m30s]]").headers
+    now_s = parsedate_to_datetime(headers["date"]).timestamp()
+    assert datetime.fromisoformat(headers[names["iso"]]).timestamp() - now_s == pytest.approx(seconds, abs=1.5)
+    assert float(headers["x-ratelimit-reset"]) - now_s == pytest.approx(seconds, abs=1.5)
+    assert float(headers["x-reset"]) / 1000 - now_s == pytest.approx(seconds, abs=1.5)
+    assert headers["x-plain"] == "1m30s"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [('{"error": [1, 2, {"a": "b, c"}] }', "application/json"), ("busy, very", "text/plain")]
+)
+def test_a_body_can_be_given_word_for_word(chat: Send, body: str, kind: str) -> None:
+    """With commas; it is the last of the pairs."""
+    with running() as sim:
+        answers = [chat(sim, f"[[fault:status=400,times=1,raw={body}]]") for _ in range(2)]
+    assert [answer.status for answer in answers] == [400, 200]
+    assert answers[0].body.decode() == body
+    assert answers[0].headers["content-type"].startswith(kind)
+
+
+def test_the_type_of_an_error_can_be_chosen(chat: Send) -> None:
+    """Some providers have no code."""
+    with running() as sim:
+        error = chat(sim, "[[fault:status=429,type=exceeded_current_quota_error]]").json()["error"]
+    assert error["type"] == "exceeded_current_quota_error"
 
 
 @pytest.mark.parametrize("status", [200, 502])
@@ -142,6 +179,55 @@ def test_a_body_can_be_oversized(chat: Send) -> None:
         answer = chat(sim, "[[fault:body=oversized,mb=3]]")
     assert len(answer.body) > 3 * 1024 * 1024
     assert answer.json()["object"] == "chat.completion"
+
+
+def test_a_body_can_be_a_bomb(chat: Send) -> None:
+    """Small on the wire, and as many megabytes as asked for when it is unpacked; valid JSON in the end."""
+    with running() as sim:
+        answer = chat(sim, "[[fault:body=bomb,mb=5]]")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.body) < 50_000
+    unpacked = gzip.decompress(answer.body)
+    assert len(unpacked) > 5 * 1024 * 1024
+    assert json.loads(unpacked)["object"] == "chat.completion"
+
+
+def test_a_body_can_be_deep(chat: Send) -> None:
+    """Deeper than a careless parser bears."""
+    with running() as sim:
+        assert chat(sim, "[[fault:body=deep]]").body.count(b"[") == 100_000
+
+
+def test_a_number_can_be_long(chat: Send) -> None:
+    """A million digits."""
+    with running() as sim:
+        assert chat(sim, "[[fault:body=digits]]").body.count(b"9") == 1_000_000
+
+
+def test_text_can_be_badly_encoded(chat: Send) -> None:
+    """Bytes that are no UTF-8, inside an otherwise good answer."""
+    with running() as sim:
+        answer = chat(sim, "[[fault:body=bad_utf8]]")
+    with pytest.raises(UnicodeDecodeError):
+        answer.body.decode()
+
+
+def test_plain_text_can_stand_in_place_of_the_answer(chat: Send) -> None:
+    """Under status 200, as some gateways do."""
+    with running() as sim:
+        answer = chat(sim, "[[fault:body=text]]")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert b"busy" in answer.body
+
+
+@pytest.mark.parametrize("body", ["deep", "digits", "bad_utf8", "bomb"])
+def test_a_stream_can_hold_a_hostile_event(chat: Send, body: str) -> None:
+    """After half of the good ones, and nothing after it."""
+    with running() as sim:
+        answer = chat(sim, f"[[fault:body={body},mb=1]]", stream=True)
+    received = gzip.decompress(answer.body) if body == "bomb" else answer.body
+    assert received.count(b"data: ") > 1
+    assert (b"[DONE]" in received) == (body == "bomb")
 
 
 @pytest.mark.parametrize(("finish", "reason"), [("length", "length"), ("content_filter", "content_filter")])
@@ -208,6 +294,19 @@ def test_a_connection_can_be_reset_without_an_answer(open_chat: Open, when: str)
     """A real reset, not an orderly close."""
     with running() as sim, open_chat(sim, f"[[fault:reset={when}]]") as bare, pytest.raises(ConnectionResetError):
         bare.recv(65536)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_connection_can_be_closed_without_an_answer(open_chat: Open, when: str) -> None:
+    """In good order, which says nothing about the request either."""
+    with running() as sim, open_chat(sim, f"[[fault:close={when}]]") as bare:
+        assert bare.recv(65536) == b""
+
+
+def test_an_answer_can_be_no_http(open_chat: Open) -> None:
+    """What a port answers that speaks something else."""
+    with running() as sim, open_chat(sim, "[[fault:body=no_http]]") as bare:
+        assert b"no HTTP" in bare.recv(65536)
 
 
 def test_a_connection_can_be_reset_in_the_middle_of_the_answer(open_chat: Open) -> None:

@@ -60,6 +60,15 @@ def test_no_limit_means_no_headers(chat: Send) -> None:
         assert not [name for name in chat(sim, "hello").headers if "ratelimit" in name]
 
 
+def test_limits_can_be_kept_secret(chat: Send) -> None:
+    """They bind all the same, and a refusal still says when to come back."""
+    with running(SimulatorSettings(rpm=1, announce=False), clock=ManualClock()) as sim:
+        answers = [chat(sim, "hello") for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 429]
+    assert not [name for answer in answers for name in answer.headers if "ratelimit" in name]
+    assert answers[1].headers["retry-after"] == "60"
+
+
 def test_tokens_per_minute_are_limited(chat: Send) -> None:
     """Input and output count together, and the refusal names tokens."""
     with running(SimulatorSettings(tpm=100, output_tokens=60), clock=ManualClock()) as sim:

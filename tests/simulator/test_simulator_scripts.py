@@ -10,11 +10,9 @@ from penstock.errors import UsageError
 from penstock.simulator import (
     FaultRate,
     InjectedFault,
-    Outage,
     SimulatorSettings,
     parse_fault,
     parse_fault_rate,
-    parse_outage,
     running,
 )
 from penstock.simulator.faults import drawn_fault, scripted_fault
@@ -121,35 +119,19 @@ def test_a_script_goes_before_a_rate(chat: Send) -> None:
         assert chat(sim, "[[fault:status=503]]").status == 503
 
 
-def test_in_an_outage_everything_fails(chat: Send, send: Send) -> None:
-    """From its first second to its last, whatever is asked and by whom."""
-    clock = ManualClock()
-    settings = SimulatorSettings(outages=(parse_outage("10-20:status=529"),), api_keys=("key",))
-    statuses = []
-    with running(settings, clock=clock) as sim:
-        for step_s in (9, 1, 9, 1):
-            clock.advance(step_s)
-            statuses.append((chat(sim, "hello", key="key").status, send(sim, "/v1/models").status))
-        assert send(sim, "/bill").status == 200
-    assert statuses == [(200, 401), (529, 529), (529, 529), (200, 401)]
-
-
-def test_an_outage_can_spoil_answers_too(chat: Send) -> None:
-    """Any fault will do, and it goes before a script."""
-    with running(SimulatorSettings(outages=(parse_outage("0-10:body=empty"),)), clock=ManualClock()) as sim:
-        assert chat(sim, "[[fault:status=503]]").body == b""
-        assert sim.bill().billed == 1
-
-
 def test_faults_are_read_from_text() -> None:
     """Numbers, words, and blanks around them."""
     expected = InjectedFault(status=503, retry_after="2", drip_per_s=10.5, times=3)
     assert parse_fault("status=503, retry_after=2, drip_per_s=10.5, times=3") == expected
     assert parse_fault_rate("0.05:status=503") == FaultRate(0.05, InjectedFault(status=503))
-    assert parse_outage("10-20.5:stall=head") == Outage(10, 20.5, InjectedFault(stall="head"))
+    expected = InjectedFault(status=429, header=(("x-a", "1"), ("x-b", "date+5")), raw="a,b=c, raw=d")
+    assert parse_fault("status=429,header.X-A=1, header.x-b=date+5, raw=a,b=c, raw=d") == expected
+    assert parse_fault("raw=") == InjectedFault(raw="")
 
 
-@pytest.mark.parametrize("text", ["", "status", "status=99", "status=abc", "nothing=1", "reset=never", "times=0"])
+@pytest.mark.parametrize(
+    "text", ["", "status", "status=99", "status=abc", "nothing=1", "reset=never", "times=0", "header.x"]
+)
 def test_a_fault_that_makes_no_sense_is_a_usage_error(text: str) -> None:
     """With an example in the hint."""
     with pytest.raises(UsageError, match="looks like"):
@@ -161,13 +143,6 @@ def test_a_rate_that_makes_no_sense_is_a_usage_error(text: str) -> None:
     """It is a share from 0 to 1."""
     with pytest.raises(UsageError):
         parse_fault_rate(text)
-
-
-@pytest.mark.parametrize("text", ["status=503", "20-10:status=503", "10:status=503", "a-b:status=503", "1-2"])
-def test_an_outage_that_makes_no_sense_is_a_usage_error(text: str) -> None:
-    """It is a span of seconds."""
-    with pytest.raises(UsageError):
-        parse_outage(text)
 
 
 def test_text_without_markers_has_no_fault() -> None:

@@ -22,7 +22,10 @@ PATIENCE_S = 10
 
 
 class RawServer:
-    """What a scripted port saw: `requests` has those that arrived whole, `client_closed` that a connection ended."""
+    """What a scripted port saw: `requests` has those that arrived whole, `client_closed` that a connection ended.
+
+    `half_sent` and `may_answer` are for scripts and tests to wait for each other.
+    """
 
     def __init__(self) -> None:
         self.port = 0
@@ -30,6 +33,8 @@ class RawServer:
         self.requests: list[bytes] = []
         self.got_request = asyncio.Event()
         self.client_closed = asyncio.Event()
+        self.half_sent = asyncio.Event()
+        self.may_answer = asyncio.Event()
 
 
 class Wire:

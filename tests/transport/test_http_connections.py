@@ -195,6 +195,104 @@ def test_a_cancelled_call_closes_by_its_timeout(serving: Serving, settings: Sett
     asyncio.run(run())
 
 
+async def _answer_half(wire: Wire) -> None:
+    """More than any buffer holds, so that the client has begun to read when it was written."""
+    await wire.request()
+    await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 30000000\r\n\r\n" + b"a" * 20_000_000)
+    wire.server.half_sent.set()
+    await wire.until_closed()
+
+
+@pytest.mark.parametrize("end", ["aclose", "cancel"])
+def test_an_answer_that_is_being_read_is_closed_at_once(serving: Serving, settings: Settings, end: str) -> None:
+    """Closing the transport, or cancelling the call, ends a call whose answer has begun, and its connection."""
+
+    async def run() -> None:
+        async with serving(_answer_half) as server:
+            transport = HttpTransport(settings(server.port, timeout_s=60.0, max_response_bytes=40_000_000))
+            call = asyncio.create_task(transport.send("chat/completions", b"{}"))
+            await server.half_sent.wait()
+            if end == "aclose":
+                await transport.aclose()
+                failure = await call
+                assert isinstance(failure, Failure)
+                assert (failure.fault, failure.code) == (Fault.AMBIGUOUS, "cancelled")
+            else:
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+            async with asyncio.timeout(10):
+                await server.client_closed.wait()
+            await transport.aclose()
+
+    asyncio.run(run())
+
+
+def test_no_cancellation_is_lost(serving: Serving, settings: Settings) -> None:
+    """At whatever moment a call is cancelled, also while its answer comes: it ends as cancelled, not as answered."""
+
+    async def run() -> None:
+        async with (
+            serving(_answer_always) as server,
+            aclosing(HttpTransport(settings(server.port))) as transport,
+        ):
+            for turns in range(150):
+                call = asyncio.create_task(transport.send("chat/completions", b"{}"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if call.cancel():
+                    await asyncio.wait([call])
+                    assert call.cancelled()
+
+    asyncio.run(run())
+
+
+async def _answer_when_allowed(wire: Wire) -> None:
+    """Answers no request but one that says "wait", and that one once the server is told to."""
+    if b"wait" in await wire.request():
+        await wire.server.may_answer.wait()
+        await wire.send(OK)
+    await wire.until_closed()
+
+
+def test_a_call_may_have_a_longer_deadline(serving: Serving, settings: Settings) -> None:
+    """A call with a deadline of its own is still waiting when another, begun later, has run out of the usual one."""
+
+    async def run() -> None:
+        async with (
+            serving(_answer_when_allowed) as server,
+            aclosing(HttpTransport(settings(server.port, timeout_s=0.2))) as transport,
+        ):
+            patient = asyncio.create_task(transport.send("chat/completions", b'"wait"', 60.0))
+            await server.got_request.wait()
+            failure = await transport.send("chat/completions", b"{}")
+            assert isinstance(failure, Failure)
+            assert failure.code == "timeout"
+            server.may_answer.set()
+            assert isinstance(await patient, HttpResponse)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("timeout_s", "said"), [(0.3, "within 0.3 s"), (0.01, "within 0.2 s"), (None, "within 0.2 s")])
+def test_the_deadline_that_struck_is_named(
+    serving: Serving, settings: Settings, timeout_s: float | None, said: str
+) -> None:
+    """The longer of the call's own deadline and the usual one counts, since connecting has to end before it."""
+
+    async def run() -> None:
+        async with (
+            serving(_stall) as server,
+            aclosing(HttpTransport(settings(server.port, timeout_s=0.2, idle_timeout_s=60.0))) as transport,
+        ):
+            failure = await transport.send("chat/completions", b"{}", timeout_s)
+        assert isinstance(failure, Failure)
+        assert (failure.fault, failure.code) == (Fault.AMBIGUOUS, "timeout")
+        assert failure.message.endswith(said)
+
+    asyncio.run(run())
+
+
 def test_closing_closes_idle_connections(serving: Serving, settings: Settings) -> None:
     """After `aclose` the server sees its kept connection end."""
 

@@ -210,6 +210,7 @@ def test_a_reset_before_the_request_was_read_is_ambiguous(exchange: Exchange) ->
         (_stall_in_body, {"timeout_s": 0.3}, "timeout"),
         (_drip, {"timeout_s": 0.3}, "timeout"),
         (_drip, {"timeout_s": 0.3, "idle_timeout_s": 0.2}, "timeout"),
+        (_stall, {"timeout_s": 0.3, "progress_window_s": 0.01}, "timeout"),
         (_stall, {"idle_timeout_s": 0.2}, "idle_timeout"),
         (_stall_in_body, {"idle_timeout_s": 0.2}, "idle_timeout"),
     ],
@@ -222,6 +223,33 @@ def test_a_timeout_after_sending_is_ambiguous_and_closes(
     failure = failure_of(outcome)
     assert (failure.fault, failure.code) == (Fault.AMBIGUOUS, code)
     assert ("0.3 s" if code == "timeout" else "0.2 s") in failure.message
+    assert len(server.requests) == 1
+
+
+async def _stall_after_head(wire: Wire) -> None:
+    await wire.answer(HEAD_OF_100)
+    await wire.until_closed()
+
+
+async def _stall_in_chunks(wire: Wire) -> None:
+    await wire.answer(CHUNKED + b"5\r\nabcde\r\n")
+    await wire.until_closed()
+
+
+async def _drip_for_ever(wire: Wire) -> None:
+    await wire.answer(CHUNKED)
+    while True:
+        await wire.send(b"1\r\na\r\n")
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("script", [_stall_after_head, _stall_in_body, _stall_in_chunks, _drip_for_ever])
+def test_an_answer_without_progress_is_ambiguous_and_closes(exchange: Exchange, script: Script) -> None:
+    """An answer that has begun and does not go on is given up long before its deadline."""
+    outcome, server = exchange(script, wait_closed=True, timeout_s=60.0, progress_window_s=0.05)
+    failure = failure_of(outcome)
+    assert (failure.fault, failure.code, failure.status) == (Fault.AMBIGUOUS, "stalled", 200)
+    assert failure.message.endswith("came to a standstill: less than 256 bytes in 0.05 s")
     assert len(server.requests) == 1
 
 

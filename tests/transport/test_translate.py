@@ -36,7 +36,7 @@ def build(kind: type[exceptions.PyreqwestError], *causes: str) -> exceptions.Pyr
 @pytest.mark.parametrize("elapsed_s", [1.0, 700.0])
 def test_every_class_without_proof_is_not_unsent(kind: type[exceptions.PyreqwestError], elapsed_s: float) -> None:
     """Whatever the class suggests, only the causes can say that nothing was sent."""
-    failure = translate(build(kind), SETTINGS, elapsed_s)
+    failure = translate(build(kind), SETTINGS, elapsed_s, 600.0)
     assert isinstance(failure, Failure)
     assert failure.fault is (Fault.REJECTED if kind is exceptions.BuilderError else Fault.AMBIGUOUS)
     assert failure.code
@@ -45,7 +45,7 @@ def test_every_class_without_proof_is_not_unsent(kind: type[exceptions.Pyreqwest
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, exceptions.RequestError)])
 def test_every_class_with_proof_is_unsent(kind: type[exceptions.PyreqwestError]) -> None:
     """Where the causes say that no connection was made, the class does not matter."""
-    failure = translate(build(kind, "client error (Connect)", "something new"), SETTINGS, 1.0)
+    failure = translate(build(kind, "client error (Connect)", "something new"), SETTINGS, 1.0, 600.0)
     assert (failure.fault, failure.code) == (Fault.UNSENT, "tls")
 
 
@@ -80,7 +80,7 @@ def test_every_class_with_proof_is_unsent(kind: type[exceptions.PyreqwestError])
 def test_messages_of_what_was_not_sent(causes: tuple[str, ...], code: str, message: str) -> None:
     """Short words that name the host and what happened."""
     error = build(exceptions.ConnectError, "client error (Connect)", *causes)
-    assert translate(error, SETTINGS, 1.0) == Failure(Fault.UNSENT, message, code=code)
+    assert translate(error, SETTINGS, 1.0, 600.0) == Failure(Fault.UNSENT, message, code=code)
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def test_messages_of_what_was_not_sent(causes: tuple[str, ...], code: str, messa
 def test_the_time_tells_which_limit_struck(elapsed_s: float, code: str, message: str) -> None:
     """The HTTP client reports total and idle time-outs alike."""
     error = build(exceptions.ConnectTimeoutError, "operation timed out")
-    assert translate(error, SETTINGS, elapsed_s) == Failure(Fault.AMBIGUOUS, message, code=code)
+    assert translate(error, SETTINGS, elapsed_s, 600.0) == Failure(Fault.AMBIGUOUS, message, code=code)
 
 
 def test_a_path_cannot_pretend_that_nothing_was_sent() -> None:
     """The first cause repeats the URL, which a row may have chosen."""
     url = "error sending request for url (https://api.example/v1/client error (Connect))"
     error = build(exceptions.ConnectError, url, "client error (SendRequest)", "Connection reset by peer (os error 104)")
-    assert translate(error, SETTINGS, 1.0).fault is Fault.AMBIGUOUS
+    assert translate(error, SETTINGS, 1.0, 600.0).fault is Fault.AMBIGUOUS
 
 
 def test_no_secret_and_no_control_character_in_a_message() -> None:
     """What a server or the client says is cleaned before a person sees it."""
     error = build(exceptions.RequestError, "echo of secret-key-value \x1b[31m")
-    message = translate(error, SETTINGS, 1.0).message
+    message = translate(error, SETTINGS, 1.0, 600.0).message
     assert "secret-key-value" not in message
     assert "\x1b" not in message

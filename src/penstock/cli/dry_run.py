@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.cli.display import print_facts
 from penstock.cli.runs import open_run, run_folders
-from penstock.endpoints import Endpoint, missing_key, resolve_endpoint
+from penstock.endpoints import missing_key
 from penstock.engine.intake import MAX_CHUNK
 from penstock.engine.requests import Renderer, to_task
 from penstock.errors import RunChanged, UsageError
@@ -19,6 +19,7 @@ from penstock.launch import refuse_no_model, refuse_own_input, run_folder, run_s
 from penstock.models import Request, Task, Usage
 from penstock.observe.words import count, money
 from penstock.options import SHAPES_REQUEST, RunOptions, load_config
+from penstock.pools import Pools, resolve_pools
 from penstock.pricing import Pricing
 from penstock.redaction import printable, printable_line
 from penstock.sinks.protocol import Sink
@@ -46,26 +47,29 @@ def dry_run(source: str, options: RunOptions) -> None:
     options = with_prompt(options)
     folder = run_folder(source, options)
     opened = make_source(source)
-    endpoint = resolve_endpoint(options.endpoint, options.base_url, os.environ, config, need_key=False)
+    pools = resolve_pools(options.endpoint, options.base_url, os.environ, config, need_key=False)
     sinks = make_sinks(options.output, sink_options(options))
     refuse_own_input(opened.name, sinks)
     if not options.fresh:
         _refuse_other_run(folder, options, sinks)
     run_sync(lambda: refuse_no_model(source, options))
-    preview = Preview(Renderer(options), Pricing.from_config(config), endpoint)
+    preview = Preview(Renderer(options), Pricing.from_config(config), pools)
     run_sync(lambda: _read(opened, options, preview))
     _print(preview, folder, options)
-    if endpoint.key_missing:
-        print(f"\nwarning: {missing_key(endpoint)}")
+    for endpoint in pools.endpoints:
+        for note in endpoint.notes:
+            print(f"\nwarning: {note}")
+        if endpoint.key_missing:
+            print(f"\nwarning: {missing_key(endpoint)}")
     print("\nNothing was sent and nothing was written.")
 
 
 class Preview:
     """What the rows come to, folded one task at a time in constant memory."""
 
-    def __init__(self, renderer: Renderer, pricing: Pricing, endpoint: Endpoint) -> None:
+    def __init__(self, renderer: Renderer, pricing: Pricing, pools: Pools) -> None:
         self.pricing = pricing
-        self.endpoint = endpoint
+        self.pools = pools
         self.first: list[tuple[Task, Request]] = []
         self.rows = 0
         self.unusable = 0
@@ -113,7 +117,9 @@ class Preview:
         self.input_tokens += read
         self.output_tokens += written or 0
         self.unbounded += written is None
-        cost = self.pricing.cost(request.model, Usage(read, output_tokens=written or 0), self.endpoint.base_url)
+        route = self.pools.routes(request.model)[0]
+        usage = Usage(read, output_tokens=written or 0)
+        cost = self.pricing.cost(route.model, usage, route.endpoint.base_url, route.endpoint.price_multiplier)
         self.models[request.model] = cost is not None
         self.cost += cost or 0.0
 
@@ -183,11 +189,11 @@ def _refuse_foreign_files(own: set[str], sinks: list[Sink]) -> None:
 
 
 def _print(preview: Preview, folder: Path, options: RunOptions) -> None:
-    base_url = preview.endpoint.base_url or "(the embedded model)"
     for number, (task, request) in enumerate(preview.first, 1):
         print(f"Request {number}, from {printable(task.where)}:")
-        print(f"POST {base_url}/{request.path}")
-        print(f"{_shown(request.body)}\n")
+        route = preview.pools.routes(request.model)[0]
+        print(f"POST {route.endpoint.base_url or '(the embedded model)'}/{request.path}")
+        print(f"{_shown(request.body if route.model == request.model else _asking_for(route.model, request.body))}\n")
     usable = preview.rows - preview.unusable
     facts = [("rows", f"{count(preview.rows)}, of which {count(usable)} can be used")]
     facts += [("", error) for error in preview.errors]
@@ -199,6 +205,10 @@ def _print(preview: Preview, folder: Path, options: RunOptions) -> None:
     facts += [("results", "standard output" if output == "-" else output) for output in options.output]
     facts.append(("run", str(folder)))
     print_facts(facts)
+
+
+def _asking_for(model: str, body: bytes) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(body) | {"model": model})
 
 
 def _shown(body: bytes) -> str:

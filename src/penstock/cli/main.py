@@ -17,6 +17,7 @@ COMMANDS = {
     "Do the work": {
         "run": "Send every row of SOURCE to a model and keep every answer.",
         "retry": "Send the failed tasks of RUN again, with another model or endpoint if asked.",
+        "ctl": "Pause, resume, limit or stop a run while it works.",
     },
     "Look into runs": {
         "status": "Show every run, or one in detail.",

@@ -21,6 +21,10 @@ PLACEHOLDERS = {
     "endpoint": "NAME",
     "base_url": "URL",
     "ca_file": "FILE",
+    "concurrency": "auto|N",
+    "rpm": "N",
+    "tpm": "N",
+    "budget": "AMOUNT",
     "name": "NAME",
     "home": "FOLDER",
     "output": "PATH",
@@ -104,6 +108,8 @@ def _plain(annotation: Any) -> Any:
         return annotation.__origin__
     if (members := get_args(annotation)) and type(None) in members:
         return _plain(members[0]) | None
+    if int in map(_plain, members):  # a number or a word
+        return str
     return annotation
 
 

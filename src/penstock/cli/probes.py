@@ -12,7 +12,7 @@ import msgspec
 from penstock.apis.registry import APIS
 from penstock.cli.display import took
 from penstock.cli.key_form import examine_key
-from penstock.endpoints import Endpoint, missing_key
+from penstock.endpoints import NO_KEY, Endpoint, Key, missing_key
 from penstock.engine.requests import Renderer
 from penstock.launch import make_transport
 from penstock.models import Failure, HttpResponse, Request, Response, Task
@@ -46,6 +46,8 @@ MEND = {
 NOT_AN_API = (200, 404, 405)
 """Statuses that, without a list of models, say nothing for a base URL."""
 
+NO_CALL = "no call was made: --model names the one to try"
+
 LIMITS = ("requests", "tokens")
 """Each named by the headers `x-ratelimit-limit-…` and `x-ratelimit-remaining-…`."""
 
@@ -78,17 +80,45 @@ class _Models(msgspec.Struct, frozen=True):
 
 
 async def probe(endpoint: Endpoint, options: RunOptions) -> AsyncIterator[Finding]:
-    """Try everything in turn, as far as it leads."""
+    """Try everything in turn, as far as it leads; of several keys each, told in one line."""
     yield Finding(None, f"the endpoint is {endpoint.name}, at {endpoint.base_url}")
+    for note in endpoint.notes:
+        yield Finding(None, note)
+    findings = _probe_key(endpoint, options) if len(endpoint.keys) == 1 else _probe_keys(endpoint, options)
+    async for finding in findings:
+        yield finding
+
+
+async def _probe_keys(endpoint: Endpoint, options: RunOptions) -> AsyncIterator[Finding]:
+    asked = await _ask(msgspec.structs.replace(endpoint, keys=(NO_KEY,)), options, endpoint.base_url)
+    if isinstance(asked.outcome, Failure):
+        yield _about_url(endpoint, asked, options)
+        return
+    for key in endpoint.keys:
+        alone = msgspec.structs.replace(endpoint, keys=(key,))
+        yield _in_one_line(key, [finding async for finding in _probe_key(alone, options)])
+    if options.model is None:
+        yield Finding(None, NO_CALL)
+
+
+def _in_one_line(key: Key, findings: list[Finding]) -> Finding:
+    """What is wrong first, or else everything that is right behind the form of the key."""
+    wrong = next((finding for finding in findings if finding.good is False), None)
+    if wrong is not None:
+        return Finding(False, f"{key.label}: {wrong.text}", wrong.hint)
+    return Finding(True, f"{key.label}: {'; '.join(finding.text for finding in findings[1:] if finding.good)}")
+
+
+async def _probe_key(endpoint: Endpoint, options: RunOptions) -> AsyncIterator[Finding]:
     key, finding = _check_key(endpoint)
     yield finding
-    endpoint = msgspec.structs.replace(endpoint, api_key=key)
+    endpoint = msgspec.structs.replace(endpoint, keys=(Key(key, endpoint.keys[0].label),))
     asked = await _ask_around(endpoint, options)
     yield _about_url(endpoint, asked, options)
     if isinstance(asked.outcome, Failure) or (asked.names is None and _is_final(asked.outcome, options)):
         return
     if options.model is None:
-        yield Finding(None, "no call was made: --model names the one to try", _some(asked.names))
+        yield Finding(None, NO_CALL, _some(asked.names))
         return
     near = _not_listed(options.model, asked.names)
     if near is not None:
@@ -109,8 +139,8 @@ def _check_key(endpoint: Endpoint) -> tuple[Secret | None, Finding]:
     form = examine_key(endpoint.api_key)
     length = len(form.key.reveal())
     if not form.faults:
-        return form.key, Finding(True, f"the key from {endpoint.key_from} has {length} characters, all in order")
-    words = f"the key from {endpoint.key_from} has {form.length} characters, of which {length} are the key"
+        return form.key, Finding(True, f"the key from {endpoint.keys[0].label} has {length} characters, all in order")
+    words = f"the key from {endpoint.keys[0].label} has {form.length} characters, of which {length} are the key"
     hint = f"{'; '.join(form.faults)}.\nSet it without them. What follows is tried with the {length} that remain."
     return (form.key if length else None), Finding(False, words, hint)
 

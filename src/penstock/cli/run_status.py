@@ -10,6 +10,7 @@ import msgspec
 from penstock.cli.again import go_on_command
 from penstock.cli.runs import open_run
 from penstock.errors import JournalError
+from penstock.events import Money, Snapshot
 from penstock.journal.lock import is_locked
 from penstock.journal.reader import JournalReader
 from penstock.models import Totals
@@ -43,6 +44,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     """One run. `changed_at` is in seconds since 1970 UTC; `go_on` and `retry` are commands, where they make sense.
 
     `pending` are tasks that were taken from the source and not settled; what was not yet read of it is not known.
+    `live` is what a run that is working says of itself, `money` what the run costs: as it says, or as its journal has
+    it, where nothing is projected before the source was read to its end.
     """
 
     run: str
@@ -56,6 +59,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     reason: str | None = None
     go_on: str | None = None
     retry: str | None = None
+    live: Snapshot | None = None
+    money: Money | None = None
 
 
 def read_status(folder: Path) -> RunStatus:
@@ -71,7 +76,7 @@ def read_status(folder: Path) -> RunStatus:
 def _fold(folder: Path, changed_at: float, reader: JournalReader) -> RunStatus:
     # The lock first: a run that ends in between is then told by its ending, not taken for a killed one.
     running = is_locked(folder)
-    totals, ending = reader.totals(), reader.recall("ending")
+    totals, ending = reader.totals() if running else reader.totals_if_killed(), reader.recall("ending")
     state = State.RUNNING if running else _state_of(totals, ending)
     last = reader.last_seq()
     return RunStatus(
@@ -86,7 +91,20 @@ def _fold(folder: Path, changed_at: float, reader: JournalReader) -> RunStatus:
         reason=None if running or ending is None else ending.get("reason"),
         go_on=go_on_command(folder, reader) if state in (State.PAUSED, State.INTERRUPTED, State.KILLED) else None,
         retry=retry_command(folder) if totals.failed and not running else None,
+        money=_money(totals, reader),
     )
+
+
+def with_money_of(run: RunStatus, live: Snapshot | None) -> RunStatus:
+    """The run with the money that it says is in flight, where it says so."""
+    return run if live is None or live.money is None else msgspec.structs.replace(run, money=live.money)
+
+
+def _money(totals: Totals, reader: JournalReader) -> Money:
+    options, ending = reader.recall("options") or {}, reader.recall("ending") or {}
+    whole = ending.get("exhausted") or reader.recall("exhausted")
+    projected = totals.cost / totals.settled * totals.accepted if whole and totals.settled else None
+    return Money(totals.currency, totals.cost, 0.0, totals.unknown_cost, projected, options.get("budget"))
 
 
 def _state_of(totals: Totals, ending: dict[str, Any] | None) -> State:

@@ -61,7 +61,7 @@ def _print_task(task: "Task", result: "Result | None") -> None:
     print_facts(_facts(result))
     if result.attempts:
         print()
-        _print_attempts(result.attempts)
+        _print_attempts(result)
     answer = result.text if result.text is not None else _pretty(bytes(result.output or b""))
     if answer:
         print()
@@ -83,27 +83,44 @@ def _facts(result: "Result") -> list[tuple[str, str]]:
         facts.append(("model", result.model))
     if result.body:
         facts.append(("tokens", f"{count(usage.input_tokens)} input, {count(usage.output_tokens)} output"))
+    if result.body or result.cost is not None:
         facts.append(("cost", "no price is known" if result.cost is None else money(result.cost, result.currency)))
     if result.attempts:
         facts.append(("time", f"{took(result.latency_ms)}, after {took(result.queue_ms)} in the queue"))
     return facts
 
 
-def _print_attempts(attempts: "tuple[Attempt, ...]") -> None:
+def _print_attempts(result: "Result") -> None:
     from penstock.cli.display import print_table, took
     from penstock.sinks.lines import iso_utc
 
     rows = [
         (
             iso_utc(attempt.started_at),
-            attempt.endpoint,
+            " · ".join(part for part in (attempt.endpoint, attempt.key, attempt.model) if part),
             took(attempt.latency_ms),
-            "answered" if attempt.fault is None else f"{attempt.fault} {attempt.http_status or ''}".rstrip(),
+            _outcome(attempt),
+            _spent(attempt, result.currency),
             printable_line(attempt.message or ""),
         )
-        for attempt in attempts
+        for attempt in result.attempts
     ]
-    print_table(("attempt", "endpoint", "took", "outcome", "message"), rows, numbers=("took",))
+    headings = ("attempt", "endpoint", "took", "outcome", "cost", "message")
+    print_table(headings, rows, numbers=("took", "cost"))
+
+
+def _outcome(attempt: "Attempt") -> str:
+    words = "answered" if attempt.fault is None else f"{attempt.fault} {attempt.http_status or ''}".rstrip()
+    return f"{words} (second copy)" if attempt.hedge else words
+
+
+def _spent(attempt: "Attempt", currency: str) -> str:
+    """What an attempt cost, or may have cost; nothing where nothing is known to be billed."""
+    from penstock.observe.words import money
+
+    if attempt.cost is not None:
+        return money(attempt.cost, currency)
+    return f"at most {money(attempt.unknown_cost, currency)}" if attempt.unknown_cost else ""
 
 
 def _pretty(json: bytes) -> str:

@@ -10,7 +10,9 @@ from cyclopts.validators import Number
 
 from penstock.errors import UsageError
 from penstock.simulator.bill import Bill
-from penstock.simulator.faults import parse_fault_rate, parse_outage
+from penstock.simulator.faults import parse_fault_rate
+from penstock.simulator.keys import parse_key_death
+from penstock.simulator.outages import parse_outage
 from penstock.simulator.server import Simulator
 from penstock.simulator.settings import SimulatorSettings
 
@@ -38,8 +40,18 @@ def sim(  # noqa: PLR0913 - every parameter is a flag
         float,
         Parameter("--burst", help="Seconds' worth of the rate limits that may come at once.", validator=_POSITIVE),
     ] = 60.0,
+    announce: Annotated[
+        bool, Parameter(help="Tell what is left of the limits in x-ratelimit headers.", negative="--no-announce")
+    ] = True,
     api_key: Annotated[
         list[str] | None, Parameter(help="Key to let in; without one, none is needed.", negative=())
+    ] = None,
+    key_death: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Key, its requests, and how it is refused then, such as sk-one:100:status=402; * is each one.",
+            negative=(),
+        ),
     ] = None,
     model: Annotated[
         list[str] | None, Parameter(help="Model that exists; without one, every model does.", negative=())
@@ -50,18 +62,24 @@ def sim(  # noqa: PLR0913 - every parameter is a flag
     ] = None,
     outage: Annotated[
         list[str] | None,
-        Parameter(help="Seconds after the start in which all fails, such as 10-20:status=529.", negative=()),
+        Parameter(
+            help="When all fails, and how: 10-20:status=529 in seconds after the start, #100+5:status=503 from the "
+            "100th request for 5 seconds, 50/20:status=503 after each 50 requests for 20.",
+            negative=(),
+        ),
     ] = None,
 ) -> None:
     """Serve a simulated provider until Ctrl-C, for load tests and failure drills that cost nothing.
 
     It answers chat completions, completions, responses, embeddings and moderations, limits and fails as it is told
-    to, and prints at the end what a real provider would have charged. GET /bill shows that at any time.
+    to, and prints at the end what a real provider would have charged. GET /bill shows that at any time, and POST
+    /revive brings keys back that have died.
 
-    A fault is name=value pairs with commas between. Names: status, code, message, retry_after, retry_after_ms,
-    reset_requests, reset_tokens, body (html, error, empty, bad_json, no_choices, oversized), mb, finish, delay_ms,
-    drip_per_s, stall (head, body), reset (before, after, answer), short_bytes, times. A single request can carry its
-    own: put [[fault:status=503,times=2]] into its last user message.
+    A fault is name=value pairs with commas between. Names: status, code, type, message, retry_after, retry_after_ms,
+    reset_requests, reset_tokens, header.NAME, body (html, text, error, empty, bad_json, bad_utf8, no_choices,
+    oversized, bomb, deep, digits, no_http), mb, finish, delay_ms, drip_per_s, stall (head, body), reset (before,
+    after, answer), close (before, after), short_bytes, times, raw. A single request can carry its own: put
+    [[fault:status=503,times=2]] into its last user message.
     """
     settings = SimulatorSettings(
         seed=seed,
@@ -73,7 +91,9 @@ def sim(  # noqa: PLR0913 - every parameter is a flag
         tpm=tpm,
         max_concurrency=max_concurrency,
         burst_s=burst_s,
+        announce=announce,
         api_keys=tuple(api_key or ()),
+        key_deaths=tuple(map(parse_key_death, key_death or ())),
         models=tuple(model or ()),
         faults=tuple(map(parse_fault_rate, fault or ())),
         outages=tuple(map(parse_outage, outage or ())),
@@ -107,10 +127,15 @@ def _introduce(base_url: str, settings: SimulatorSettings) -> str:
 
 
 def _describe(bill: Bill) -> str:
+    keys = [
+        f"\nKey        {name}: {part.requests:,} received, {part.refused:,} refused, {part.billed:,} billed"
+        for name, part in bill.keys.items()
+    ]
     return (
         f"Requests   {bill.requests:,} received, at most {bill.max_in_flight:,} in flight\n"
         f"Refused    {bill.throttled:,} by a limit; {bill.faults:,} met a fault; "
         f"{bill.impolite:,} came before a Retry-After had run out\n"
         f"Billed     {bill.billed:,} answers, {bill.input_tokens:,} tokens in, {bill.output_tokens:,} tokens out\n"
         f"Twice      {bill.bought_twice:,} requests were billed more than once"
+        + ("".join(keys) if len(keys) > 1 else "")
     )

@@ -22,22 +22,31 @@ def status(
 ) -> None:
     """Show every run, or one in detail.
 
-    Everything is read from disk: the run need not be running, and is not disturbed if it is.
+    Everything is read from disk: the run need not be running. One that is says besides what is in flight, what limits
+    it now, and which limits changed and why.
     """
     from penstock.cli.run_status import read_status
 
     home = home_of(home)
     if run is not None:
-        found = read_status(find_folder(home, run))
+        found = _as_it_says(read_status(find_folder(home, run)))
         _print_json(found) if json else _print_details(found)
         return
     every = [read_status(folder) for folder in run_folders(home)]
     if json:
-        _print_json(every)
+        _print_json([_as_it_says(found) for found in every])
     elif every:
         _print_table(every)
     else:
         print(f"There are no runs in {home}. Begin one with: penstock run")
+
+
+def _as_it_says(run: "RunStatus") -> "RunStatus":
+    from penstock.cli.live_status import with_live
+    from penstock.cli.run_status import with_money_of
+
+    run = with_live(run)
+    return with_money_of(run, run.live)
 
 
 def _print_json(value: object) -> None:
@@ -67,26 +76,36 @@ def _print_table(runs: list["RunStatus"]) -> None:
 
 def _print_details(run: "RunStatus") -> None:
     from penstock.cli.display import print_facts
-    from penstock.observe.words import cost, count
+    from penstock.cli.live_status import live_facts
+    from penstock.observe.words import count, unknown
 
-    totals, usage = run.totals, run.totals.usage
+    totals = run.totals
     facts = [("run", run.folder), ("state", f"{_state(run)}, last change {_ago(run.changed_at)}")]
     if run.reason:
         facts.append(("why", run.reason))
     done = count(totals.ok + totals.partial)
     facts.append(("tasks", f"{done} done, {count(totals.failed)} failed, {count(run.pending)} pending"))
     facts += _troubles(run)
-    facts.append(
-        ("cost", f"{cost(totals)} for {count(usage.input_tokens)} input and {count(usage.output_tokens)} output tokens")
-    )
-    if totals.unpriced:
-        facts.append(("", f"no price is known for {count(totals.unpriced)} of the answers"))
+    facts += _costs(run)
     facts.append(("attempts", count(totals.attempts)))
     if totals.unknown:
-        facts.append(("unknown", f"{count(totals.unknown)} attempts may have been billed without an answer"))
+        facts.append(("unknown", unknown(totals)))
     facts += [("results", _reach(output)) for output in run.outputs]
+    facts += live_facts(run)
     facts += [(label, command) for label, command in (("go on", run.go_on), ("retry", run.retry)) if command]
     print_facts(facts)
+
+
+def _costs(run: "RunStatus") -> list[tuple[str, str]]:
+    """What was spent for how many tokens, and the money beside it."""
+    from penstock.observe.words import beside_spent, count, of_budget, used
+
+    facts = [("cost", f"{of_budget(run.totals, run.money)} for {used(run.totals)}")]
+    if run.money and (beside := beside_spent(run.money)):
+        facts.append(("", ", ".join(beside)))
+    if run.totals.unpriced:
+        facts.append(("", f"no price is known for {count(run.totals.unpriced)} of the answers"))
+    return facts
 
 
 def _state(run: "RunStatus") -> str:

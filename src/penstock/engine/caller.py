@@ -1,25 +1,49 @@
 """One attempt: send a request, and make of what comes back a response or a failure."""
 
 import time
+from collections.abc import Callable
+
+import msgspec
 
 from penstock.apis.registry import APIS
-from penstock.models import Failure, Outcome, Request
+from penstock.engine.scope import Lane
+from penstock.models import Failure, HttpResponse, Outcome, Request
 from penstock.policy.faults import classify
 from penstock.redaction import Secret
-from penstock.transport.protocol import Transport
+
+Look = Callable[[Callable[[str], str | None]], None]
+"""Looks at the headers of a response."""
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
 
 
-async def call(transport: Transport, request: Request, secrets: tuple[Secret, ...] = ()) -> Outcome:
-    """The outcome of one attempt; whatever happens is a value, and none of `secrets` stands in a failure."""
-    answer = await transport.send(request.path, request.body)
+async def call(lane: Lane, request: Request, timeout_s: float | None = None, look: Look | None = None) -> Outcome:
+    """The outcome of one attempt; whatever happens is a value, and no credential stands in a failure.
+
+    `timeout_s` is a deadline of its own, None for the transport's.
+    """
+    body = request.body if lane.model == request.model else _asking_for(lane.model, request.body)
+    answer = await lane.transport.send(request.path, body, timeout_s)
     if isinstance(answer, Failure):
         return answer
+    if look is not None:
+        look(answer.header)
+    return _outcome(answer, request, body, lane.secrets)
+
+
+def _outcome(answer: HttpResponse, request: Request, body: bytes, secrets: tuple[Secret, ...]) -> Outcome:
     if not 200 <= answer.status < 300:
         return classify(answer.status, _without(secrets, answer.body), answer.header, time.time())
-    outcome = APIS[request.api].decode(answer.body, request.body)
+    outcome = APIS[request.api].decode(answer.body, body)
     if isinstance(outcome, Failure):
-        return APIS[request.api].decode(_without(secrets, answer.body), request.body)
+        return APIS[request.api].decode(_without(secrets, answer.body), body)
     return outcome
+
+
+def _asking_for(model: str, body: bytes) -> bytes:
+    """The body with the name that the model has at this endpoint."""
+    return _encode(_decode_fields(body) | {"model": msgspec.Raw(_encode(model))})
 
 
 def _without(secrets: tuple[Secret, ...], body: bytes) -> bytes:

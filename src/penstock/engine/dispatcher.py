@@ -5,23 +5,26 @@ Tasks in back-off sit in a heap and hold no place in the gate; a call is the onl
 """
 
 import asyncio
-import heapq
-import itertools
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from penstock.clock import Clock
-from penstock.endpoints import Endpoint
+import msgspec
+
+from penstock.clock import Clock, Timer
+from penstock.engine.attempts import attempt_of
 from penstock.engine.caller import call
-from penstock.engine.gate import Gate, Lane, Wait
+from penstock.engine.gate import Gate, Refusal, Spent, Wait
+from penstock.engine.hedges import Hedges
+from penstock.engine.queues import Line, Queues
+from penstock.engine.refusals import paused_by
 from penstock.engine.requests import Renderer
+from penstock.engine.scope import Place
 from penstock.engine.work import Work, unusable
 from penstock.errors import RunPaused
-from penstock.models import Attempt, Failure, Fault, Outcome, Response, Result, Settled, Task
-from penstock.policy.retry import GiveUp, Pause, Retry, RetryPolicy, decide
-from penstock.pricing import Pricing
+from penstock.models import Failure, Fault, Outcome, Response, Result, Settled, Task
+from penstock.policy.deadline import TIMEOUTS, deadline_s
+from penstock.policy.retry import GiveUp, History, Pause, Retry, RetryPolicy, decide
 
 FIRST_TASKS = 20
 """When the first so many tasks are all rejected, the template or the options are wrong, not the tasks."""
@@ -29,6 +32,8 @@ MIN_FRESH = 64
 """Fresh tasks kept at hand however low the concurrency."""
 WAITING_PER_CALL = 4
 """Tasks in back-off per place in the gate, beyond which no fresh task is begun: the memory stays bounded."""
+HELD_FACTOR = 8
+"""As many times more tasks are kept where one model's limit holds its own back, so that others find theirs."""
 
 
 class Dispatcher:
@@ -45,37 +50,32 @@ class Dispatcher:
         gate: Gate,
         renderer: Renderer,
         policy: RetryPolicy,
-        pricing: Pricing,
         clock: Clock,
         settle: Callable[[Result], None],
+        hedges: Hedges | None = None,
     ) -> None:
         self._gate = gate
         self._renderer = renderer
         self._policy = policy
-        self._pricing = pricing
         self._clock = clock
         self._settle = settle
+        self._hedges = hedges
         self.on_warning: Callable[[str], None] = lambda message: None
         self._loop = asyncio.get_running_loop()
         self.draw: Callable[[], float] = random.random
-        self._fresh: deque[tuple[Task, float]] = deque()
-        self._waiting: list[tuple[float, int, Work]] = []
-        self._order = itertools.count()
-        self._head: Work | None = None
-        self._calls: dict[asyncio.Task[None], Work] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._queues = Queues(renderer.model_of)
+        self._calls: dict[asyncio.Task[None], tuple[Work, Place]] = {}
+        self._timer: Timer | None = None
         self._timer_s: float | None = None
         self._more_to_come = True
         self._reached = False
         self._answered_s = self._clock.monotonic_s()
-        self._unreachable = False
+        self._unsent_since_s: float | None = None
         self._first: set[int] = set()
         self._rejected_first = 0
-        self._uncommitted: dict[int, Lane] = {}
+        self._uncommitted: dict[int, Place] = {}
         self._given_up = 0
-        limit = gate.snapshot(0.0).limit
-        self._low_tasks = max(limit, MIN_FRESH)
-        self._waiting_limit = WAITING_PER_CALL * limit + MIN_FRESH
+        self._given_up_cost = 0.0
         self.low_on_tasks = asyncio.Event()
         self.low_on_tasks.set()
         self.stopped = asyncio.Event()
@@ -93,18 +93,21 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Tasks in back-off."""
-        return len(self._waiting)
+        return self._queues.waiting
 
     @property
     def unknown(self) -> int:
         """Attempts of tasks that stay pending which may have been billed: calls given up, and ambiguous ones."""
-        unsettled = [work for _, _, work in self._waiting] + ([self._head] if self._head else [])
-        return self._given_up + sum(work.ambiguous for work in unsettled)
+        return self._given_up + sum(work.ambiguous for work in self._queues.works())
+
+    @property
+    def unknown_cost(self) -> float:
+        """What those may have cost."""
+        return self._given_up_cost + sum(work.unknown_cost for work in self._queues.works())
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Fresh tasks, already accepted by the journal."""
-        now_s = self._clock.monotonic_s()
-        self._fresh.extend((task, now_s) for task in tasks)
+        self._queues.add(tasks, self._clock.monotonic_s())
         self.pump()
 
     def end_of_tasks(self) -> None:
@@ -129,126 +132,210 @@ class Dispatcher:
 
     def cancel(self) -> None:
         """Drain, and give up what is in flight: it may be billed, and its tasks stay pending."""
-        for asyncio_task, work in self._calls.items():
+        for asyncio_task, (work, place) in self._calls.items():
             if not asyncio_task.cancelling() and asyncio_task.cancel():
-                self._given_up += 1 + work.ambiguous
+                self._give_up(work, place)
         self.drain()
 
-    def pump(self) -> None:
-        """Start every call that may start now."""
-        try:
-            self._start_due(self._clock.monotonic_s())
-        except Exception as error:
-            self.fail(error)
-        self._tell()
-
-    def _start_due(self, now_s: float) -> None:
-        while not self.draining and (work := self._head or self._next_due(now_s)) is not None:
-            lane = self._gate.admit(now_s)
-            if isinstance(lane, Wait):
-                self._head = work
-                self._wake_at(lane.until_s)
-                return
-            self._head = None
-            self._start(work, lane, now_s)
-        self._wake_at(self._waiting[0][0] if self._waiting and not self.draining else None)
-
-    def _next_due(self, now_s: float) -> Work | None:
-        """The task whose turn it is: one whose back-off has ended, else a fresh one."""
-        if self._waiting and self._waiting[0][0] <= now_s:
-            return heapq.heappop(self._waiting)[2]
-        while self._fresh and len(self._waiting) < self._waiting_limit:
-            task, since_s = self._fresh.popleft()
-            if len(self._first) < FIRST_TASKS:
-                self._first.add(task.index)
-            try:
-                return Work(task, self._renderer.render(task), since_s)
-            except ValueError as error:
-                self._settle(unusable(task, str(error), self._clock.unix_s()))
-                self._count_rejection(task.index, str(error))
-                if self.draining:
-                    return None
-        return None
-
-    def _start(self, work: Work, lane: Lane, now_s: float) -> None:
-        if work.sent_s is None:
-            work.sent_s = now_s
-        asyncio_task = self._loop.create_task(self._call(work, lane, now_s))
-        self._calls[asyncio_task] = work
-        # Not a `finally` inside the call: one that is cancelled before its first step never gets there.
-        asyncio_task.add_done_callback(partial(self._end_call, lane))
-
-    async def _call(self, work: Work, lane: Lane, sent_s: float) -> None:
-        started_at = self._clock.unix_s()
-        outcome = await call(lane.transport, work.request, lane.secrets)
-        now_s = self._clock.monotonic_s()
-        work.record(_attempt(lane, started_at, (now_s - sent_s) * 1000, outcome), now_s)
-        self._land(work, lane, outcome, now_s)
-
-    def _end_call(self, lane: Lane, asyncio_task: asyncio.Task[None]) -> None:
-        work = self._calls.pop(asyncio_task)
-        if asyncio_task.cancelled():
-            if not asyncio_task.cancelling():
-                self.fail(RuntimeError("A transport cancelled a call that nobody had given up."))
-        elif (error := asyncio_task.exception()) is not None:
-            self.fail(error)
-        if not work.settled:
-            self._gate.release(lane)
-            self.pump()
-        elif not self._calls:
-            self._tell()
+    def _give_up(self, work: Work, place: Place) -> None:
+        self._given_up_cost += self._gate.give_up(place, work, self._clock.monotonic_s()) + work.unknown_cost
+        self._given_up += 1 + work.ambiguous
 
     def committed(self, batch: Sequence[Settled]) -> None:
         """These results are durable. Only now others may take the places of their calls: what a crash would lose, in
         flight or landed, is never more than the concurrency."""
         for settled in batch:
-            if (lane := self._uncommitted.pop(settled.result.index, None)) is not None:
-                self._gate.release(lane)
+            if (place := self._uncommitted.pop(settled.result.index, None)) is not None:
+                self._gate.release(place)
         self.pump()
 
-    def _land(self, work: Work, lane: Lane, outcome: Outcome, now_s: float) -> None:
+    # Starting
+
+    def pump(self) -> None:
+        """Start every call that may start now."""
+        now_s = self._clock.monotonic_s()
+        try:
+            self._start_due(now_s)
+        except Exception as error:
+            self.fail(error)
+        self._tell(now_s)
+
+    def _start_due(self, now_s: float) -> None:
+        self._queues.rouse(now_s)
+        wake_s = self._queues.next_due_s()
+        lines = self._queues.lines()
+        while lines and not self.draining:
+            line = lines[0]
+            line.held = False
+            if (work := self._next(line, now_s)) is None:
+                wake_s = _sooner(wake_s, line.retry_at_s if line.retries else None)
+                lines.popleft()
+                continue
+            place = self._gate.admit(now_s, work)
+            if isinstance(place, Place):
+                self._start(work, place)
+                lines.rotate(-1)
+            elif isinstance(place, Wait):
+                wake_s = _sooner(wake_s, place.until_s)
+                if not _hold(line, work, place):
+                    continue
+                if place.holds == "run":
+                    break
+                lines.popleft()
+            else:
+                self._turn_away(work, line, place)
+        if self._hedges is not None and not self.draining:
+            self._hedge(self._hedges, now_s)
+            wake_s = _sooner(wake_s, self._hedges.next_s(now_s))
+        self._wake_at(None if self.draining else wake_s)
+
+    def _hedge(self, hedges: Hedges, now_s: float) -> None:
+        for work, place in hedges.due(now_s):
+            second = self._gate.admit(now_s, work, avoid=place.scope)
+            if isinstance(second, Place):
+                self._start(work, second)
+
+    def _next(self, line: Line, now_s: float) -> Work | None:
+        """Whose turn it is in a line; rows that give no request are settled on the way."""
+        begin = self._queues.waiting < self._waiting_limit(now_s)
+        while (found := line.pop(now_s, fresh=begin)) is not None:
+            work = found if isinstance(found, Work) else self._begin(*found)
+            if work is not None or self.draining:
+                return work
+        return None
+
+    def _begin(self, task: Task, since_s: float) -> Work | None:
+        if len(self._first) < FIRST_TASKS:
+            self._first.add(task.index)
+        try:
+            return Work(task, self._renderer.render(task), since_s)
+        except ValueError as error:
+            self._settle(unusable(task, str(error), self._clock.unix_s()))
+            self._count_rejection(task.index, str(error))
+            return None
+
+    def _turn_away(self, work: Work, line: Line, answer: Refusal | Spent) -> None:
+        """A task that the user's own limits do not let through, or the end of the budget."""
+        if isinstance(answer, Spent):
+            line.put_back(work)
+            self.pause(RunPaused(answer.message, "Go on with a larger --budget; what is pending stays so."))
+        elif work.attempts:
+            work.settled = True
+            failure = Failure(Fault.REJECTED, answer.message, code="limit")
+            self._settle(work.failed(failure, self._gate.currency, self._clock.unix_s()))
+        else:
+            self._settle(unusable(work.task, answer.message, self._clock.unix_s()))
+            self._count_rejection(work.task.index, answer.message)
+
+    def _start(self, work: Work, place: Place) -> None:
+        if work.sent_s is None:
+            work.sent_s = place.started_s
+        work.flying += 1
+        asyncio_task = self._loop.create_task(self._call(work, place))
+        self._calls[asyncio_task] = work, place
+        if self._hedges is not None and work.flying == 1:
+            self._hedges.started(asyncio_task, work, place)
+        # Not a `finally` inside the call: one that is cancelled before its first step never gets there.
+        asyncio_task.add_done_callback(self._end_call)
+
+    # Landing
+
+    async def _call(self, work: Work, place: Place) -> None:
+        scope = place.scope
+        started_at = self._clock.unix_s()
+        look = partial(scope.read_limits, now_s=place.started_s) if scope.wants_headers(place.started_s) else None
+        timeout_s = deadline_s(self._policy.timeout_s, work.timeouts) if work.timeouts else None
+        outcome = await call(scope.lane, work.request, timeout_s, look)
+        now_s = self._clock.monotonic_s()
+        if isinstance(outcome, Response) and work.flying > 1:
+            self._drop_copies(work, place, now_s)
+        money = self._gate.land(place, work, outcome, now_s)
+        work.record(attempt_of(scope.lane, work, started_at, (now_s - place.started_s) * 1000, outcome, money), now_s)
+        self._land(work, place, outcome, now_s)
+
+    def _drop_copies(self, work: Work, place: Place, now_s: float) -> None:
+        """The other copy of a hedged call: it may be billed as well, and its answer is not waited for."""
+        for asyncio_task, (other, its_place) in self._calls.items():
+            if other is work and its_place is not place and asyncio_task.cancel():
+                unknown_cost = self._gate.give_up(its_place, work, now_s)
+                flown_s = now_s - its_place.started_s
+                failure = Failure(Fault.AMBIGUOUS, "given up: another copy was answered first")
+                started_at = self._clock.unix_s() - flown_s
+                attempt = attempt_of(
+                    its_place.scope.lane, work, started_at, flown_s * 1000, failure, (None, unknown_cost)
+                )
+                work.record(msgspec.structs.replace(attempt, hedge=True), now_s)
+
+    def _end_call(self, asyncio_task: asyncio.Task[None]) -> None:
+        work, place = self._calls.pop(asyncio_task)
+        work.flying -= 1
+        if asyncio_task.cancelled():
+            if not asyncio_task.cancelling():
+                self.fail(RuntimeError("A transport cancelled a call that nobody had given up."))
+        elif (error := asyncio_task.exception()) is not None:
+            self.fail(error)
+        if not place.kept:
+            self._gate.release(place)
+            self.pump()
+        elif not self._calls:
+            self._tell(self._clock.monotonic_s())
+
+    def _land(self, work: Work, place: Place, outcome: Outcome, now_s: float) -> None:
         self.landed += 1
         if isinstance(outcome, Failure):
-            self._after_failure(work, lane, outcome, now_s)
+            self._after_failure(work, place, outcome, now_s)
             return
         self._reached = self.answered = True
+        self._unsent_since_s = None
         self._answered_s = now_s
-        cost = self._cost(outcome, work.request.model, lane)
-        self._settle_call(work, lane, work.answered(outcome, cost, self._pricing.currency, self._clock.unix_s()))
+        if self._hedges is not None:
+            self._hedges.answered(now_s - place.started_s)
+        self._settle_call(work, place, work.answered(outcome, self._gate.currency, self._clock.unix_s()))
 
-    def _settle_call(self, work: Work, lane: Lane, result: Result) -> None:
-        work.settled = True
-        self._uncommitted[result.index] = lane
+    def _settle_call(self, work: Work, place: Place, result: Result) -> None:
+        work.settled = place.kept = True
+        self._uncommitted[result.index] = place
         self._settle(result)
 
-    def _cost(self, response: Response, asked: str, lane: Lane) -> float | None:
-        """By the name of the model that answered, or else by the name that was asked for."""
-        url = lane.endpoint.base_url
-        cost = self._pricing.cost(response.model or asked, response.usage, url)
-        return self._pricing.cost(asked, response.usage, url) if cost is None and response.model != asked else cost
-
-    def _after_failure(self, work: Work, lane: Lane, failure: Failure, now_s: float) -> None:
-        self._note_contact(failure)
-        history = work.history(now_s, self._reached, self._answered_s)
-        match decide(self._policy, failure, history, self.draw()):
-            case Retry(after_s, shared):
-                if shared:
-                    self._gate.close_until(now_s + after_s)
-                heapq.heappush(self._waiting, (now_s + after_s, next(self._order), work))
+    def _after_failure(self, work: Work, place: Place, failure: Failure, now_s: float) -> None:
+        self._note_contact(failure, now_s)
+        self._gate.refuse(place, failure, now_s)
+        if work.flying > 1:  # another copy may still be answered
+            return
+        work.tried = (*work.tried, place.scope)
+        work.timeouts += failure.code in TIMEOUTS
+        match decide(self._policy, failure, self._history(work, now_s), self.draw()):
+            case Retry(after_s):
+                self._queues.back_off(work, now_s + after_s)
             case GiveUp():
-                self._settle_call(work, lane, work.failed(failure, self._clock.unix_s()))
+                self._settle_call(work, place, work.failed(failure, self._gate.currency, self._clock.unix_s()))
                 if failure.fault is Fault.REJECTED:
                     self._count_rejection(work.task.index, failure.message)
             case Pause(reason, hint):
                 self._given_up += work.ambiguous
-                self.pause(RunPaused(reason, _with_key_hint(hint, failure, lane.endpoint)))
+                self._given_up_cost += work.unknown_cost
+                refusals = self._gate.refusals(work.request.model, now_s)
+                self.pause(paused_by(reason, hint, failure, place.scope.lane, refusals))
 
-    def _note_contact(self, failure: Failure) -> None:
+    def _history(self, work: Work, now_s: float) -> History:
+        return History(
+            attempts=work.counted,
+            ambiguous=work.ambiguous,
+            throttled=work.tries.get(Fault.THROTTLED, 0),
+            unsent=work.tries.get(Fault.UNSENT, 0),
+            unsent_s=0.0 if self._unsent_since_s is None else now_s - self._unsent_since_s,
+            reached=self._reached,
+            down_s=work.down_s(now_s, self._answered_s),
+            served=self._gate.serves(work.request.model, now_s),
+            elsewhere=self._gate.has_untried(work, now_s),
+        )
+
+    def _note_contact(self, failure: Failure, now_s: float) -> None:
         """Say so when the endpoint cannot be reached, once, and not only when the patience has run out."""
         if failure.fault is not Fault.UNSENT:
-            self._reached, self._unreachable = True, False
-        elif not self._unreachable:
-            self._unreachable = True
+            self._reached, self._unsent_since_s = True, None
+        elif self._unsent_since_s is None:
+            self._unsent_since_s = now_s
             self.on_warning(f"{failure.message}; trying again for {self._policy.patience_for(self._reached):.0f} s.")
 
     def _count_rejection(self, index: int, message: str) -> None:
@@ -258,6 +345,8 @@ class Dispatcher:
             hint = "Look at the requests with --dry-run, mend the prompt or the rows, and begin anew with --fresh."
             self.pause(RunPaused(reason, hint))
 
+    # Waiting
+
     def _wake_at(self, due_s: float | None) -> None:
         if due_s == self._timer_s:
             return
@@ -266,33 +355,38 @@ class Dispatcher:
             self._timer = None
         self._timer_s = due_s
         if due_s is not None:
-            self._timer = self._loop.call_later(max(0.0, due_s - self._clock.monotonic_s()), self._wake)
+            self._timer = self._clock.call_later(max(0.0, due_s - self._clock.monotonic_s()), self._wake)
 
     def _wake(self) -> None:
         self._timer = self._timer_s = None
         self.pump()
 
-    def _tell(self) -> None:
-        if self.draining or (len(self._fresh) < self._low_tasks and len(self._waiting) < self._waiting_limit):
+    def _waiting_limit(self, now_s: float) -> int:
+        return WAITING_PER_CALL * self._gate.limit(now_s) + MIN_FRESH
+
+    def _tell(self, now_s: float) -> None:
+        queues, low = self._queues, max(self._gate.limit(now_s), MIN_FRESH)
+        room = queues.free < low and queues.fresh < HELD_FACTOR * low and queues.waiting < self._waiting_limit(now_s)
+        if self.draining or room:
             self.low_on_tasks.set()
         else:
             self.low_on_tasks.clear()
-        nothing_left = not (self._fresh or self._waiting or self._head or self._more_to_come)
+        nothing_left = not (self._queues or self._more_to_come)
         if not self._calls and (self.draining or nothing_left):
             self.stopped.set()
 
 
-def _with_key_hint(hint: str, failure: Failure, endpoint: Endpoint) -> str:
-    """The hint, with the place of the key where the provider refuses it."""
-    if failure.status != 401:
-        return hint
-    if endpoint.api_key is None:
-        return f"No key was sent. Set one with: export {endpoint.key_from or 'OPENAI_API_KEY'}=…"
-    return f"{hint} It came from {endpoint.key_from}."
+def _sooner(one_s: float | None, other_s: float | None) -> float | None:
+    if one_s is None or other_s is None:
+        return other_s if one_s is None else one_s
+    return min(one_s, other_s)
 
 
-def _attempt(lane: Lane, started_at: float, latency_ms: float, outcome: Outcome) -> Attempt:
-    latency_ms = round(latency_ms, 1)
-    if isinstance(outcome, Failure):
-        return Attempt(lane.endpoint.name, started_at, latency_ms, outcome.fault, outcome.status, outcome.message)
-    return Attempt(lane.endpoint.name, started_at, latency_ms)
+def _hold(line: Line, work: Work, wait: Wait) -> bool:
+    """Put a task back in its line, and say whether the line is held with it."""
+    if wait.holds == "task" and wait.until_s is not None:
+        line.hold_retries(work, wait.until_s)
+        return False
+    line.put_back(work)
+    line.held = True
+    return True

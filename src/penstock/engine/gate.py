@@ -1,32 +1,63 @@
-"""Admission: whether the next call may leave now, and by which lane.
+"""Admission: whether a task may be sent now, and by which scope.
 
-The gate keeps two promises so far: never more calls in flight than the concurrency, and none before a Retry-After that
-was asked of anybody has ended.
+Asked in this order: the run (paused, full, its own rpm and tpm), a scope of the model's pool (its limits, its key, its
+breaker), the budget. Only when all agree is anything taken, so that nothing is held while waiting.
 """
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
-from penstock.endpoints import Endpoint
-from penstock.redaction import Secret
-from penstock.transport.protocol import Transport
+from penstock.engine.allowance import Allowance
+from penstock.engine.ledger import Ledger
+from penstock.engine.scope import Place, Scope
+from penstock.engine.scopes import Entry, Scopes
+from penstock.engine.work import Work
+from penstock.errors import UsageError
+from penstock.events import Change, ScopeStatus
+from penstock.models import Failure, Fault, Outcome
+from penstock.policy.flow import Flow
+from penstock.policy.landing import Kind, Landing
+from penstock.policy.rate import Limits
+from penstock.policy.routing import Candidate, choose
+from penstock.pools import Pools
 
+AUTO_START = 20
+"""Calls that `--concurrency auto` begins with."""
 
-class Lane(msgspec.Struct, frozen=True):
-    """One way to send a call: an endpoint and the connections to it."""
-
-    endpoint: Endpoint
-    transport: Transport
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """The credentials that a call by this lane carries."""
-        return (self.endpoint.api_key,) if self.endpoint.api_key is not None else ()
+SECOND_LOOK_S = 1.0
+"""When a retry asks again that waits for a scope which has no place, where nothing else says when."""
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Not now. `until_s` is when to ask again, on the monotonic clock; None: when a call has landed."""
+    """Not now. `until_s` is when to ask again, on the monotonic clock; None: when something has landed or changed.
+
+    `holds` is whom else this concerns: the whole run, the tasks of the same model, or this task alone.
+    """
 
     until_s: float | None
+    holds: Literal["run", "model", "task"] = "model"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Never: this task cannot be sent within the limits that the user set."""
+
+    message: str
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """The budget takes no such call any more, and nothing is in flight that could give money back."""
+
+    message: str
+
+
+NOTHING = "nothing"
+"""What binds where nothing does."""
+RUN_WHEN_LANDED = Wait(None, "run")
+MODEL_WHEN_LANDED = Wait(None)
 
 
 class GateSnapshot(msgspec.Struct, frozen=True):
@@ -37,39 +68,292 @@ class GateSnapshot(msgspec.Struct, frozen=True):
     binds: str
 
 
+class Caps(msgspec.Struct, frozen=True):
+    """The run's own limits: so many calls exactly, or (None) what is found to be good, up to `ceiling`; and a rate."""
+
+    concurrency: int | None = None
+    ceiling: int = 5000
+    limits: Limits = Limits()
+
+
 class Gate:
-    """One lane, a fixed number of calls in flight, and a shared pause."""
+    """The run's own limits, its scopes, and its money.
 
-    def __init__(self, lane: Lane, concurrency: int) -> None:
-        self._lane = lane
-        self._limit = concurrency
+    A place is given back in two steps: `land` when the call has ended, `release` when what it came to is durable.
+    """
+
+    def __init__(
+        self,
+        scopes: Scopes,
+        ledger: Ledger,
+        allowance: Allowance,
+        draw: Callable[[], float],
+        caps: Caps,
+    ) -> None:
+        self._scopes = scopes
+        self._ledger = ledger
+        self._allowance = allowance
+        self._draw = draw
+        self._concurrency = caps.concurrency
+        self._ceiling = caps.ceiling
+        self._limits = caps.limits
+        self._whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
+        self._taken = 0
+        self._taken_amount = 0.0
         self._in_flight = 0
-        self._closed_until_s = 0.0
-        self._when_full = Wait(None)
+        self.paused = False
 
-    def admit(self, now_s: float) -> Lane | Wait:
-        """Take a place for one call, or say how long there is none. Each lane taken is given back by `release`."""
-        if now_s < self._closed_until_s:
-            return Wait(self._closed_until_s)
-        if self._in_flight >= self._limit:
-            return self._when_full
+    # Admission
+
+    def admit(self, now_s: float, work: Work, *, avoid: Scope | None = None) -> Place | Wait | Refusal | Spent:
+        """Take a place for one call. With `avoid` it is a second copy, which goes elsewhere where that is possible."""
+        if (wait := self._run_wait(now_s, work)) is not None:
+            return wait
+        found = self._choose(now_s, work, avoid)
+        if not isinstance(found, Scope):
+            return found
+        amount = 0.0
+        if self._ledger.is_limited:
+            reserved = self._reserve(work, found)
+            if not isinstance(reserved, float):
+                return reserved
+            amount = reserved
+        tokens = self._tokens(work, found)
+        found.start(now_s, tokens, work.is_retry)
+        if self._whole is not None:
+            self._whole.start(now_s, tokens)
+        self._taken += 1
+        self._taken_amount += amount
         self._in_flight += 1
-        return self._lane
+        return Place(found, now_s, tokens, amount, work.is_retry)
 
-    def release(self, lane: Lane) -> None:
-        """Give back the place of a call that has landed."""
+    def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | None:
+        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers(self._taken + 1, 0.0):
+            return RUN_WHEN_LANDED
+        if self._whole is None:
+            return None
+        tokens = work.estimate.tokens if self._limits.tpm is not None else 0
+        wait_s = self._whole.wait_s(now_s, tokens)
+        if wait_s == 0.0:
+            return None
+        if wait_s is not None and math.isinf(wait_s):
+            return Refusal(f"it needs about {tokens} tokens, more than --tpm {self._limits.tpm:.0f} allows")
+        return Wait(None if wait_s is None else now_s + wait_s, "run")
+
+    def _limit_of_run(self) -> int:
+        return self._ceiling if self._concurrency is None else self._concurrency
+
+    def _choose(self, now_s: float, work: Work, avoid: Scope | None) -> Scope | Wait | Refusal:
+        entries = self._scopes.pool(work.request.model)
+        if len(entries) == 1:
+            return self._lone(now_s, work, entries[0].scope)
+        waits = [self._wait_of(now_s, work, entry.scope) for entry in entries]
+        candidates = [
+            self._candidate(now_s, work, entry, wait == 0.0, avoid) for entry, wait in zip(entries, waits, strict=True)
+        ]
+        chosen = choose(candidates, self._draw)
+        if chosen is not None:
+            return entries[chosen].scope
+        soonest = min((wait for wait in waits if wait), default=None)
+        if soonest is not None and math.isinf(soonest):
+            return self._too_large(work)
+        if work.tried:  # it waits for one that it has not tried; fresh tasks may take the others
+            return Wait(now_s + (SECOND_LOOK_S if soonest is None else soonest), "task")
+        return MODEL_WHEN_LANDED if soonest is None else Wait(now_s + soonest)
+
+    def _lone(self, now_s: float, work: Work, scope: Scope) -> Scope | Wait | Refusal:
+        """The only scope there is: never put aside, since nobody else could serve."""
+        if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
+            return Wait(now_s + later_s, "task")
+        wait_s = scope.flow.wait_s(now_s, self._tokens(work, scope), work.is_retry)
+        if wait_s == 0.0:
+            return scope
+        if wait_s is None:
+            return MODEL_WHEN_LANDED
+        return self._too_large(work) if math.isinf(wait_s) else Wait(now_s + wait_s)
+
+    def _wait_of(self, now_s: float, work: Work, scope: Scope) -> float | None:
+        if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
+            return later_s
+        return scope.flow.wait_s(now_s, self._tokens(work, scope), work.is_retry)
+
+    def _candidate(self, now_s: float, work: Work, entry: Entry, ready: bool, avoid: Scope | None) -> Candidate:
+        scope = entry.scope
+        serves = scope.serves(now_s)
+        return Candidate(
+            tier=entry.tier,
+            weight=scope.lane.endpoint.weight,
+            latency_s=scope.latency.mean_s,
+            in_flight=scope.flow.in_flight,
+            healthy=serves and scope.flow.healthy(now_s),
+            tried=scope in work.tried or scope is avoid,
+            ready=ready and serves,
+        )
+
+    def _too_large(self, work: Work) -> Refusal:
+        return Refusal(f"it needs about {work.estimate.tokens} tokens, more than the limit of tokens per minute")
+
+    def _tokens(self, work: Work, scope: Scope) -> int:
+        return work.estimate.tokens if self._limits.tpm is not None or scope.flow.counts_tokens else 0
+
+    def _reserve(self, work: Work, scope: Scope) -> float | Wait | Refusal | Spent:
+        amount = self._ledger.worst_case(work, scope.lane)
+        if amount is None:
+            return Refusal(f"no price is known for the model {scope.lane.model!r}, so the budget could not be kept")
+        budget = self._ledger.budget
+        left = budget.snapshot().left or 0.0
+        taken = self._taken_amount + amount
+        if amount <= left and not self._allowance.covers(self._taken + 1, taken, self._taken_amount + left):
+            return RUN_WHEN_LANDED
+        if budget.reserve(amount):
+            return amount
+        return RUN_WHEN_LANDED if self._in_flight else Spent(self._spent_words(amount))
+
+    def _spent_words(self, amount: float) -> str:
+        money, currency = self._ledger.budget.snapshot(), self._ledger.pricing.currency
+        unknown = f", {money.unknown:.4g} may have been billed without an answer" if money.unknown else ""
+        return (
+            f"The budget of {money.limit:.6g} {currency} is used up: {money.spent:.4g} are spent{unknown}, "
+            f"and the next call may cost up to {amount:.4g}"
+        )
+
+    # Landing
+
+    def land(self, place: Place, work: Work, outcome: Outcome, now_s: float) -> tuple[float | None, float]:
+        """A call has ended. What it cost, and what it may have cost besides without an answer."""
         self._in_flight -= 1
+        place.scope.land(place, outcome, now_s, self._draw())
+        self._land_whole(place, now_s, outcome)
+        return self._ledger.book(place, work, outcome)
 
-    def close_until(self, until_s: float) -> None:
-        """Let nobody leave before `until_s`: a provider asked to wait."""
-        self._closed_until_s = max(self._closed_until_s, until_s)
+    def give_up(self, place: Place, work: Work, now_s: float) -> float:
+        """A call was cancelled. What it may cost."""
+        self._in_flight -= 1
+        place.scope.give_up(place, now_s)
+        self._land_whole(place, now_s, None)
+        return self._ledger.lose(place, work)
+
+    def _land_whole(self, place: Place, now_s: float, outcome: Outcome | None) -> None:
+        if self._whole is None:
+            return
+        used = None if outcome is None or isinstance(outcome, Failure) else outcome.usage
+        tokens = used.input_tokens + used.output_tokens if used is not None else None
+        landing = Landing(
+            Kind.UNTOLD, sent_s=place.started_s, now_s=now_s, reserved_tokens=place.tokens, tokens=tokens or None
+        )
+        self._whole.land(now_s, landing, 0.0)
+
+    def release(self, place: Place) -> None:
+        """What a call came to is durable, or it came to nothing that must be."""
+        self._taken -= 1
+        self._taken_amount -= place.amount
+
+    def refuse(self, place: Place, failure: Failure, now_s: float) -> None:
+        """The provider refuses a key, or does not have a model there."""
+        if failure.fault is Fault.ACCOUNT:
+            place.scope.refuse(failure, now_s)
+
+    @property
+    def currency(self) -> str:
+        """Of everything that is booked."""
+        return self._ledger.pricing.currency
+
+    def has_untried(self, work: Work, now_s: float) -> bool:
+        """Whether a healthy scope is left that has not failed this task."""
+        entries = self._scopes.pool(work.request.model)
+        return len(entries) > 1 and any(
+            entry.scope not in work.tried and entry.scope.serves(now_s) and entry.scope.flow.healthy(now_s)
+            for entry in entries
+        )
+
+    def serves(self, model: str, now_s: float) -> bool:
+        """Whether any scope of a model's pool is let in."""
+        return any(entry.scope.serves(now_s) for entry in self._scopes.pool(model))
+
+    # Telling
+
+    def limit(self, now_s: float) -> int:
+        """Calls that may be in flight now."""
+        if self._concurrency is not None:
+            return self._concurrency
+        found = sum(scope.flow.limit(now_s) for scope in self._scopes)
+        return min(self._ceiling, found or AUTO_START)
 
     def snapshot(self, now_s: float) -> GateSnapshot:
-        """The state for observers."""
-        if now_s < self._closed_until_s:
-            binds = f"waiting {self._closed_until_s - now_s:.0f} s, as the provider asked"
-        elif self._in_flight >= self._limit:
-            binds = f"concurrency {self._limit}"
-        else:
-            binds = "nothing"
-        return GateSnapshot(self._in_flight, self._limit, binds)
+        """What is in flight, and what holds back more."""
+        return GateSnapshot(self._in_flight, self.limit(now_s), self._binds(now_s))
+
+    def _binds(self, now_s: float) -> str:
+        if self.paused:
+            return "paused, until penstock ctl resume"
+        if self._concurrency is not None and self._taken >= self._concurrency:
+            return f"concurrency {self._concurrency}"
+        if self._whole is not None and (binds := self._whole.snapshot(now_s).binds) != NOTHING:
+            return binds
+        found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
+        return found[0] if found else NOTHING
+
+    def scopes(self, now_s: float, now_unix_s: float) -> tuple[ScopeStatus, ...]:
+        """Every scope in use, for a person."""
+        return tuple(_status(scope, now_s, now_unix_s) for scope in self._scopes)
+
+    def refusals(self, model: str, now_s: float) -> list[tuple[Scope, Failure]]:
+        """The scopes of a model's pool that are out, each with what the provider said last."""
+        out = [entry.scope for entry in self._scopes.pool(model) if not entry.scope.serves(now_s)]
+        return [(scope, failure) for scope in out if (failure := scope.account.failure or scope.offer.failure)]
+
+    # Live control
+
+    def set_value(self, now_s: float, name: str, value: float | str | None) -> None:
+        """Keep another value for an option: concurrency, max_concurrency, rpm, tpm or budget, None for no limit."""
+        match name, value:
+            case "concurrency", "auto":
+                self._fix_concurrency(now_s, None)
+            case "concurrency", int(calls):
+                self._fix_concurrency(now_s, calls)
+            case "max_concurrency", int(calls):
+                self._ceiling = calls
+                self._allowance.set_ceiling(self._limit_of_run())
+            case (("rpm" | "tpm"), (int() | float() | None)):
+                self._set_limits(now_s, msgspec.structs.replace(self._limits, **{name: value}))
+            case "budget", (int() | float() | None):
+                self._ledger.budget.change_limit(value)
+            case _:
+                raise UsageError(f"{name} cannot be {value!r}.")
+
+    def reload(self, pools: Pools) -> str:
+        """Take other endpoints and keys from now on, and give each another chance."""
+        return self._scopes.reload(pools)
+
+    def _set_limits(self, now_s: float, limits: Limits) -> None:
+        self._limits = limits
+        if self._whole is None:
+            self._whole = Flow(limits, sys.maxsize)
+            for _ in range(self._in_flight):
+                self._whole.start(now_s)
+        self._whole.configure(now_s, limits)
+
+    def _fix_concurrency(self, now_s: float, concurrency: int | None) -> None:
+        self._concurrency = concurrency
+        self._allowance.set_ceiling(self._limit_of_run())
+        for scope in self._scopes:
+            most = scope.lane.endpoint.max_concurrency or sys.maxsize
+            scope.flow.fix_concurrency(now_s, None if concurrency is None else min(concurrency, most))
+
+
+def _status(scope: Scope, now_s: float, now_unix_s: float) -> ScopeStatus:
+    flow = scope.flow.snapshot(now_s)
+    lane = scope.lane
+    binds = flow.binds if scope.serves(now_s) else f"out: {_words(scope)}"
+    changes = tuple(
+        Change(round(now_unix_s - (now_s - change.at_s), 3), change.what, change.old, change.new, change.why)
+        for change in flow.changes
+    )
+    return ScopeStatus(
+        lane.endpoint.name, lane.key.label, lane.model, flow.limit, flow.in_flight, flow.rpm, flow.tpm, binds, changes
+    )
+
+
+def _words(scope: Scope) -> str:
+    failure = scope.account.failure or scope.offer.failure
+    return failure.message if failure else "refused"

@@ -54,6 +54,12 @@ class Renderer:
         self._prompt = Template(options.prompt, "--prompt") if options.prompt is not None else None
         self._system = Template(options.system, "--system") if options.system is not None else None
 
+    def model_of(self, task: Task) -> str:
+        """The model that a task will ask for, without rendering it; "" where that cannot be said."""
+        body = task.data.get("body")
+        model = body.get("model") if isinstance(body, dict) else task.data.get("model")
+        return model if isinstance(model, str) else self._model or ""
+
     def render(self, task: Task) -> Request:
         """The request of a task. Raises `ValueError`, in words for the user, when the row does not give one."""
         if task.error is not None:

@@ -15,25 +15,31 @@ from typing import Any
 import msgspec
 
 from penstock.clock import Clock, SystemClock
-from penstock.endpoints import Endpoint
+from penstock.engine.admission import first_calls, make_allowance, make_gate
 from penstock.engine.answers import answer_of
+from penstock.engine.connections import Connections
+from penstock.engine.control import serving
 from penstock.engine.delivery import Delivery
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.gate import Gate, Lane
+from penstock.engine.hedges import Hedges
 from penstock.engine.intake import Intake
+from penstock.engine.ledger import Ledger
 from penstock.engine.requests import Renderer
 from penstock.engine.shutdown import Shutdown
+from penstock.engine.steering import Steering
 from penstock.errors import RunChanged, RunPaused, UsageError
-from penstock.events import Ending, Finished, Notice, Observer, Snapshot, Started
+from penstock.events import Ending, Finished, Money, Notice, Observer, Snapshot, Started
 from penstock.journal.folder import delete_run
 from penstock.journal.journal import Journal
 from penstock.models import Settled, Usage
 from penstock.options import SHAPES_REQUEST, RunOptions
+from penstock.policy.budget import Budget
+from penstock.policy.hedging import Hedging
 from penstock.policy.retry import RetryPolicy
+from penstock.pools import Pools
 from penstock.pricing import Pricing
 from penstock.sinks.protocol import Sink
 from penstock.sources.protocol import Source
-from penstock.transport.protocol import Transport
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -46,8 +52,10 @@ class Plan(msgspec.Struct, frozen=True):
     options: RunOptions
     source: Source | None
     sinks: Sequence[Sink]
-    endpoint: Endpoint
-    transport: Transport
+    pools: Pools
+    connections: Connections
+    reload_pools: Callable[[], Pools]
+    """Reads endpoints and keys again, from where `pools` came from."""
     pricing: Pricing
     observers: Sequence[Observer] = ()
     retry_failures: bool = False
@@ -76,12 +84,14 @@ class _Run:
         self.deliveries: list[Delivery] = []
         self.source_identity: dict[str, Any] | None = None
         self.interrupted = False
+        self.background: set[asyncio.Task[None]] = set()
 
     async def execute(self) -> Finished:
         await self._open()
         self._notify(self._started())
         with self.shutdown.on_signals() if self.plan.handle_signals else nullcontext():
-            await self._work()
+            async with serving(self.plan.folder, self.steering, self._warn):
+                await self._work()
             await self._close_sinks()
             finished = self._finished()
             await self.journal.aclose(self._ending_record(finished))
@@ -110,9 +120,10 @@ class _Run:
             if not self.dispatcher.stopped.is_set():
                 self.dispatcher.cancel()
             self.journal.given_up = self.dispatcher.unknown
+            self.journal.given_up_cost = self.dispatcher.unknown_cost
             for task in (intake, *background, *timers):
                 task.cancel()
-            await asyncio.gather(warm, intake, *background, *timers, return_exceptions=True)
+            await asyncio.gather(warm, intake, *background, *timers, *self.background, return_exceptions=True)
         if self.dispatcher.defect is not None:
             raise self.dispatcher.defect
         self.interrupted = self.dispatcher.draining
@@ -123,13 +134,13 @@ class _Run:
         plan, options = self.plan, self.plan.options
         for observer in plan.observers:
             self.stack.callback(observer.close)
-        self.stack.push_async_callback(plan.transport.aclose)
+        self.stack.push_async_callback(plan.connections.aclose)
         if plan.source is not None:
             self.stack.push_async_callback(plan.source.aclose)
         renderer = Renderer(options)
         if options.fresh:
             await self._open_anew()
-        self.journal = Journal(plan.folder, answer_of, options.durability, options.concurrency)
+        self.journal = Journal(plan.folder, answer_of, options.durability, first_calls(options))
         self.stack.push_async_callback(self.journal.aclose)
         self._refuse_changes()
         await self._open_source()
@@ -142,17 +153,38 @@ class _Run:
         for name, value in plan.remember.items():
             self.journal.remember(name, value)
         self.settled_before = self.journal.totals.settled
-        self.gate = Gate(Lane(plan.endpoint, plan.transport), options.concurrency)
-        policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s)
-        self.dispatcher = Dispatcher(self.gate, renderer, policy, plan.pricing, self.clock, self.journal.settle)
+        self.budget = Budget(options.budget, self.journal.totals.cost, self.journal.totals.unknown_cost)
+        self.allowance = make_allowance(options, self._raise_allowance)
+        ledger = Ledger(plan.pricing, self.budget)
+        self.gate = make_gate(plan.pools, plan.connections, options, ledger, self.allowance, plan.draw)
+        hedges = Hedges(Hedging()) if options.hedge else None
+        policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s, options.timeout_s)
+        self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)
         self.dispatcher.on_warning = self._warn
         self.dispatcher.draw = plan.draw
         self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
         self.shutdown = Shutdown(self._drain, self._cancel)
+        self.steering = Steering(
+            self.gate, self.dispatcher, self.shutdown, self.clock, plan.reload_pools, self._snapshot
+        )
         self.intake = Intake(plan.source, self.journal, self.dispatcher, options.key, options.limit)
         self.journal.on_commit = self._offer
         self.journal.on_trouble = self.dispatcher.pause
         self.journal.start()
+
+    def _raise_allowance(self, calls: int, amount: float) -> None:
+        task = asyncio.create_task(self._allow(calls, amount))
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    async def _allow(self, calls: int, amount: float) -> None:
+        try:
+            await self.journal.allow(calls, amount)
+        except RunPaused as trouble:
+            self.dispatcher.pause(trouble)
+        else:
+            self.allowance.grant(calls, amount)
+            self.dispatcher.pump()
 
     async def _open_anew(self) -> None:
         """Forget the earlier run, once the source of the new one is known to be good."""
@@ -283,7 +315,8 @@ class _Run:
 
     def _load_prices(self) -> None:
         """Load the price list beside the first calls: it takes half a second, which the event loop cannot spare."""
-        self.plan.pricing.cost(self.plan.options.model or "", Usage(1), self.plan.endpoint.base_url)
+        endpoint = self.plan.pools.endpoints[0]
+        self.plan.pricing.cost(self.plan.options.model or "", Usage(1), endpoint.base_url)
 
     def _notify(self, event: Started | Notice | Snapshot | Finished) -> None:
         for observer in self.plan.observers:
@@ -300,13 +333,14 @@ class _Run:
             run=plan.folder.name,
             source=plan.source.name if plan.source else "the failed tasks",
             outputs=tuple(sink.name for sink in plan.sinks),
-            endpoint=plan.endpoint.name,
-            base_url=plan.endpoint.base_url,
+            endpoint=", ".join(endpoint.name for endpoint in plan.pools.endpoints),
+            base_url=plan.pools.endpoints[0].base_url,
             settled=self.settled_before,
         )
 
     def _snapshot(self) -> Snapshot:
-        gate = self.gate.snapshot(self.clock.monotonic_s())
+        now_s = self.clock.monotonic_s()
+        gate = self.gate.snapshot(now_s)
         return Snapshot(
             elapsed_s=self.clock.monotonic_s() - self.started_s,
             totals=self.journal.totals,
@@ -317,6 +351,16 @@ class _Run:
             limit=gate.limit,
             binds=f"stopping: {gate.in_flight} calls may still land" if self.dispatcher.draining else gate.binds,
             responses=self.dispatcher.landed,
+            money=self._money(),
+            scopes=self.gate.scopes(now_s, self.clock.unix_s()),
+        )
+
+    def _money(self) -> Money:
+        totals, money = self.journal.totals, self.budget.snapshot()
+        total = self.intake.estimate_total()
+        projected = totals.cost / totals.settled * total if total and totals.settled else None
+        return Money(
+            self.plan.pricing.currency, totals.cost, money.reserved, totals.unknown_cost, projected, money.limit
         )
 
     def _ending(self) -> Ending:

@@ -27,6 +27,11 @@ class Shutdown:
         else:
             os._exit(EXIT_INTERRUPTED)
 
+    def request_at_least(self, steps: int) -> None:
+        """Take as many steps as are missing to `steps`, which is at most two: nobody ends the process from afar."""
+        while self.requests < min(steps, 2):
+            self.request()
+
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Let SIGINT and SIGTERM ask; only in the main thread's loop."""

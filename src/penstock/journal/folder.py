@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from penstock.control.address import SOCKET_FILE
 from penstock.errors import UsageError
 from penstock.journal.lock import RunLock
 
 JOURNAL_FILE = "journal.db"
-OWN_FILES = (JOURNAL_FILE, "journal.db-wal", "journal.db-shm", "journal.db.new", "reserve", "lock")
+OWN_FILES = (JOURNAL_FILE, "journal.db-wal", "journal.db-shm", "journal.db.new", "reserve", "lock", SOCKET_FILE)
 """What a run keeps in its folder; anything else there is not ours to delete."""
 
 
 def own_files(folder: Path) -> list[Path]:
     """The files in the folder that are the run's."""
-    return [path for name in OWN_FILES if (path := folder / name).is_file()]
+    return [path for name in OWN_FILES if (path := folder / name).is_file() or path.is_socket()]
 
 
 def delete_run(folder: Path) -> bool:

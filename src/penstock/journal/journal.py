@@ -6,7 +6,6 @@ announced by `on_commit` once it is on disk, before any sink sees it. A killed p
 
 import asyncio
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -16,21 +15,19 @@ from typing import Any
 import msgspec
 
 from penstock.errors import RunPaused, UsageError
-from penstock.journal import schema
+from penstock.journal import reserve, schema
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.lock import RunLock
 from penstock.journal.reader import AnswerOf, JournalReader
-from penstock.journal.tally import billed
+from penstock.journal.schema import Lost, Session
+from penstock.journal.tally import billed, billed_cost
 from penstock.journal.writer import Write, Writer
-from penstock.journal.writes import FREE_SPACE, Accept, Barrier, ResultRow, SaveCursor, Settle, put_meta
+from penstock.journal.writes import FREE_SPACE, Accept, Allow, Barrier, ResultRow, SaveCursor, Settle, put_meta
 from penstock.models import Position, Result, Settled, Task, Totals
 from penstock.options import Durability
 
 GROUP_COMMIT_S = 0.01
-"""Results wait at most this long for others to be committed with, and less when they hold a quarter of the places."""
-RESERVE_BYTES_PER_CALL = 32 * 1024
-RESERVE_MIN_BYTES = 4 * 1024 * 1024
-RESERVE_MAX_BYTES = 64 * 1024 * 1024
+"""Results wait at most this long for others to be committed with, and less when they hold half of the places."""
 
 
 class Journal:
@@ -38,7 +35,8 @@ class Journal:
 
     `on_commit` gets every committed batch, in order, on the event loop. `on_trouble` gets a `RunPaused` when the disk
     does not take any more; what is in flight can still be settled then, out of space kept in reserve. `given_up` are
-    attempts of tasks that stay pending which may have been billed; they are counted when the session ends.
+    attempts of tasks that stay pending which may have been billed, `given_up_cost` what they may cost at most; they
+    are counted when the session ends.
     """
 
     def __init__(
@@ -50,12 +48,12 @@ class Journal:
     ) -> None:
         """Lock the run and open or create its journal; recover from a crash of the process before.
 
-        `window` is how many tasks may be taken and unsettled at once; after a crash, at most so many calls were in
-        flight. Raises `RunLocked`, `JournalError`, or `RunPaused` when the disk is full already.
+        `window` is how many calls may be in flight, or landed and not committed, until `allow` says otherwise; after
+        a crash, at most so many were. Raises `RunLocked`, `JournalError`, or `RunPaused` when the disk is full already.
         """
         _make_folder(folder)
         self.folder = folder
-        self._window = window
+        self._session = Session(os.getpid(), window)
         self._unread = 0
         self._totals = Totals()
         self._accepted = 0
@@ -63,13 +61,14 @@ class Journal:
             opening.enter_context(RunLock(folder))
             self._db = opening.enter_context(closing(schema.connect_writer(folder / JOURNAL_FILE, durability)))
             self._reader = opening.enter_context(closing(JournalReader(folder / JOURNAL_FILE, answer_of)))
-            self._reserve = _allocate_reserve(folder / "reserve", window)
+            self._reserve = reserve.allocate(folder / "reserve", window)
             opening.callback(self._reserve.unlink, missing_ok=True)
             self._recover()
             self._closing = opening.pop_all()
         self.on_commit: Callable[[list[Settled]], None] = lambda batch: None
         self.on_trouble: Callable[[RunPaused], None] = lambda trouble: None
         self.given_up = 0
+        self.given_up_cost = 0.0
         self._writer: Writer | None = None
         self._closed: asyncio.Future[None] | None = None
         self._unsettled: dict[int, None] = {}
@@ -84,6 +83,11 @@ class Journal:
     def totals(self) -> Totals:
         """The totals of what is committed."""
         return msgspec.structs.replace(self._totals, accepted=self._accepted)
+
+    @property
+    def allowed(self) -> tuple[int, float]:
+        """How many calls may be in flight, or landed and not committed, and what they may cost at most."""
+        return self._session.calls, self._session.amount
 
     def recall(self, name: str) -> Any:
         """A value kept by `remember`; None where there is none."""
@@ -152,11 +156,23 @@ class Journal:
         self._unsettled.update(dict.fromkeys(task.index for task in accepted))
         return accepted
 
+    async def allow(self, calls: int, amount: float = 0.0) -> None:
+        """Raise what may be in flight, durably, before it is: after a crash so much is counted as unknown.
+
+        It is never lowered before the session ends. Raises `RunPaused` when the disk does not take it.
+        """
+        if calls <= self._session.calls and amount <= self._session.amount:
+            return
+        await asyncio.to_thread(reserve.grow, self._reserve, calls)
+        allow = Allow(calls, amount, self._set_session)
+        self._put(allow)
+        await allow.done
+
     def settle(self, result: Result) -> None:
         """Write a task's result with the next commit."""
         self._results.append(result)
         self._rows.append((result.index, 1, result.status.value, schema.dump_record(result), result.body))
-        if len(self._rows) * 2 >= self._window:
+        if len(self._rows) * 2 >= self._session.calls:
             self._flush()
         elif self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(GROUP_COMMIT_S, self._flush)
@@ -195,7 +211,9 @@ class Journal:
                 self._writer = None
                 # One that cannot be ended counts as killed: more is unknown then than was, never less.
                 with _pausing(self.folder):
-                    self._end_session(ending)
+                    lost = Lost(self.given_up, self.given_up_cost)
+                    self._end_session(lost, {"low_water": self._mark(), "ending": ending})
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except RunPaused as trouble:
             self.on_trouble(trouble)
         finally:
@@ -209,7 +227,9 @@ class Journal:
             for row, result in zip(write.rows, write.results, strict=True):
                 self._put(self._write_of([row], [result]))
                 await self.flush()
-        self.given_up += sum(billed(result) for write in self._unwritten for result in write.results)
+        lost = [result for write in self._unwritten for result in write.results]
+        self.given_up += sum(map(billed, lost))
+        self.given_up_cost += sum(map(billed_cost, lost))
 
     # Inside
 
@@ -218,21 +238,21 @@ class Journal:
         self._totals = schema.load_totals(self._db)
         self._accepted = schema.accepted(self._db)
         self._unread = int(self.recall("low_water") or 0)
-        if (session := self.recall("session")) is not None:
-            in_flight = min(self.totals.pending, session["window"])
-            self._totals = msgspec.structs.replace(self._totals, unknown=self._totals.unknown + in_flight)
+        if schema.load_session(self._db) is not None:
+            self._end_session(schema.lost_by_crash(self._db), {})
 
     def _begin_session(self) -> None:
-        session = {"pid": os.getpid(), "window": self._window}
-        put_meta(self._db, {"totals": self._totals, "session": session, "ending": None})
+        put_meta(self._db, {"session": self._session, "ending": None})
 
-    def _end_session(self, ending: dict[str, Any] | None) -> None:
-        self._totals = msgspec.structs.replace(self._totals, unknown=self._totals.unknown + self.given_up)
+    def _end_session(self, lost: Lost, values: dict[str, Any]) -> None:
+        """Count what no result will tell of, and let others see that nothing is in flight any more."""
+        before = schema.load_lost(self._db)
+        self._totals = schema.lose(self._totals, lost)
+        lost = Lost(before.calls + lost.calls, before.amount + lost.amount)
         self._db.execute("BEGIN IMMEDIATE")
-        put_meta(self._db, {"totals": self._totals, "low_water": self._mark(), "ending": ending})
+        put_meta(self._db, {"totals": self._totals, "lost": lost, **values})
         self._db.execute("DELETE FROM meta WHERE name = 'session'")
         self._db.execute("COMMIT")
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _put(self, write: Write) -> None:
         assert self._writer is not None, "the journal is not started"
@@ -254,6 +274,9 @@ class Journal:
 
     def _set_accepted(self, count: int) -> None:
         self._accepted = count
+
+    def _set_session(self, session: Session) -> None:
+        self._session = session
 
     def _committed(self, write: Settle) -> None:
         self._totals = write.totals
@@ -290,20 +313,3 @@ def _make_folder(folder: Path) -> None:
         raise UsageError(
             f"The run's folder {folder} cannot be made: {error.strerror}.", "Name another with --home."
         ) from None
-
-
-def _allocate_reserve(path: Path, window: int) -> Path:
-    """A file that really takes space: what is in flight when the disk fills up is written into its place."""
-    size = min(RESERVE_MAX_BYTES, max(RESERVE_MIN_BYTES, window * RESERVE_BYTES_PER_CALL))
-    try:
-        with path.open("wb") as file:
-            for _ in range(size // RESERVE_BYTES_PER_CALL):
-                file.write(bytes(RESERVE_BYTES_PER_CALL))
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        raise RunPaused(
-            f"The disk that holds {path.parent} has too little space left ({free / 1e6:.0f} MB; {error.strerror}).",
-            FREE_SPACE,
-        ) from None
-    return path

@@ -37,6 +37,10 @@ class JournalReader:
         totals = schema.load_totals(self._connection)
         return msgspec.structs.replace(totals, accepted=schema.accepted(self._connection))
 
+    def totals_if_killed(self) -> Totals:
+        """The same, where nobody works on the run: what a process that never ended had in flight is unknown."""
+        return schema.lose(self.totals(), schema.lost_by_crash(self._connection))
+
     def cursors(self) -> dict[str, dict[str, Any]]:
         """How far each sink got, by its name."""
         return {sink: schema.load_json(cursor) for sink, cursor in self._connection.execute("SELECT * FROM cursors")}

@@ -62,6 +62,24 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
 
 
+class Session(msgspec.Struct, frozen=True):
+    """A process that works on the run, as `meta` has it until it ends: one that is killed leaves it.
+
+    At most so many `calls`, which may cost at most `amount`, are in flight or landed and not committed.
+    """
+
+    pid: int
+    calls: int
+    amount: float = 0.0
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Calls of which no result tells: in flight when the program was stopped or killed, and what they may cost."""
+
+    calls: int = 0
+    amount: float = 0.0
+
+
 class StoredTask(msgspec.Struct, frozen=True, array_like=True):
     """A task inside a chunk; its index follows from its place."""
 
@@ -164,6 +182,32 @@ def load_meta(connection: sqlite3.Connection, name: str) -> Any:
 def load_totals(connection: sqlite3.Connection) -> Totals:
     """The totals as of the last commit, without how many tasks were taken."""
     return msgspec.convert(load_meta(connection, "totals") or {}, Totals)
+
+
+def load_session(connection: sqlite3.Connection) -> Session | None:
+    """The process that works on the run, or was killed at it; None where the last one ended."""
+    value = load_meta(connection, "session")
+    return None if value is None else msgspec.convert(value, Session)
+
+
+def load_lost(connection: sqlite3.Connection) -> Lost:
+    """What is counted as unknown beside the attempts of results."""
+    return msgspec.convert(load_meta(connection, "lost") or {}, Lost)
+
+
+def lose(totals: Totals, lost: Lost) -> Totals:
+    """The totals with calls counted as unknown."""
+    return msgspec.structs.replace(
+        totals, unknown=totals.unknown + lost.calls, unknown_cost=totals.unknown_cost + lost.amount
+    )
+
+
+def lost_by_crash(connection: sqlite3.Connection) -> Lost:
+    """What a process that never ended, if there was one, may have had in flight."""
+    if (session := load_session(connection)) is None:
+        return Lost()
+    pending = msgspec.structs.replace(load_totals(connection), accepted=accepted(connection)).pending
+    return Lost(min(pending, session.calls), session.amount)
 
 
 def last_seq(connection: sqlite3.Connection) -> int:

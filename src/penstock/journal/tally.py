@@ -13,6 +13,11 @@ def billed(result: Result) -> int:
     return sum(attempt.fault is None or attempt.fault in UNKNOWN for attempt in result.attempts)
 
 
+def billed_cost(result: Result) -> float:
+    """What those attempts cost, or may have cost."""
+    return (result.cost or 0.0) + sum(attempt.unknown_cost for attempt in result.attempts)
+
+
 class Tally:
     """A running fold of results into `Totals`."""
 
@@ -23,6 +28,7 @@ class Tally:
         self._partials = Counter(totals.partials)
         self._attempts = totals.attempts
         self._unknown = totals.unknown
+        self._unknown_cost = totals.unknown_cost
         self._unpriced = totals.unpriced
         self._cost = totals.cost
         self._currency = totals.currency
@@ -38,9 +44,8 @@ class Tally:
         elif result.status is Status.PARTIAL:
             self._partials[result.finish_reason or "other"] += 1
         if result.failure is not None or len(result.attempts) > 1:
-            self._unknown += sum(attempt.fault in UNKNOWN for attempt in result.attempts)
-        if result.failure is None:
-            self._add_spend(result)
+            self._add_unknown(result)
+        self._add_spend(result)
 
     def totals(self) -> Totals:
         """The fold so far; how many tasks were taken is not its business."""
@@ -52,11 +57,18 @@ class Tally:
             partials=dict(self._partials),
             attempts=self._attempts,
             unknown=self._unknown,
+            unknown_cost=self._unknown_cost,
             usage=Usage(*self._tokens),
             cost=self._cost,
             unpriced=self._unpriced,
             currency=self._currency,
         )
+
+    def _add_unknown(self, result: Result) -> None:
+        self._unknown += sum(attempt.fault in UNKNOWN for attempt in result.attempts)
+        if amount := sum(attempt.unknown_cost for attempt in result.attempts):
+            self._unknown_cost += amount
+            self._currency = result.currency
 
     def _add_spend(self, result: Result) -> None:
         usage, tokens = result.usage, self._tokens
@@ -64,8 +76,8 @@ class Tally:
         tokens[1] += usage.cached_tokens
         tokens[2] += usage.output_tokens
         tokens[3] += usage.reasoning_tokens
-        if result.cost is None:
-            self._unpriced += 1
-        else:
+        if result.cost is not None:
             self._cost += result.cost
             self._currency = result.currency
+        elif result.failure is None:
+            self._unpriced += 1

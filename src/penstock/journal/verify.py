@@ -1,5 +1,6 @@
 """Recomputing from disk what a journal claims: nothing lost, nothing twice, and the totals are true."""
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +10,15 @@ from pathlib import Path
 import msgspec
 
 from penstock.journal import schema
-from penstock.models import Totals
+from penstock.journal.schema import StoredTask
+from penstock.journal.tally import Tally
+from penstock.models import Result, Totals
+
+SUM_ERROR = 1e-9
+"""By which two sums of the same amounts, in another order, may differ: relative, and of a unit of the currency."""
+
+UNREAD_TASK = StoredTask("", b"", "")
+"""Stands for the row of a result where only the result is looked at."""
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -53,9 +62,10 @@ class _Check:
         claimed = schema.load_totals(self._connection)
         self._integrity()
         accepted = self._chunks()
-        statuses, delivered = self._results(accepted)
+        statuses, spent, delivered = self._results(accepted)
         for name, value in (("ok", claimed.ok), ("partial", claimed.partial), ("failed", claimed.failed)):
             self._compare(f"{name} results", value, statuses[name])
+        self._money(claimed, schema.lose(spent, schema.load_lost(self._connection)))
         self._low_water()
         return Verified(msgspec.structs.replace(claimed, accepted=accepted), self._problems, delivered)
 
@@ -82,32 +92,45 @@ class _Check:
         row = self._connection.execute("SELECT idx FROM keys WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def _results(self, accepted: int) -> tuple[Counter[str], Fingerprint]:
-        """Results belong to tasks, none has two, no number is missing; counts by status, and the keys to deliver."""
+    def _results(self, accepted: int) -> tuple[Counter[str], Totals, Fingerprint]:
+        """Results belong to tasks, none has two, no number is missing.
+
+        Counts of current results by status, what all of them have used and cost, and the keys to deliver.
+        """
         statuses: Counter[str] = Counter()
-        delivered = Fingerprint()
+        tally, delivered = Tally(Totals()), Fingerprint()
         previous = 0
-        for seq, index, current, status, key in self._records():
+        for seq, current, result in self._records():
             if seq != previous + 1:
                 self._problems.append(f"results {previous + 1} to {seq - 1} are missing")
             previous = seq
-            if not 0 <= index < accepted:
-                self._problems.append(f"result {seq} is of task {index}, which was never taken")
+            if not 0 <= result.index < accepted:
+                self._problems.append(f"result {seq} is of task {result.index}, which was never taken")
+            tally.add(result)
             if current:
-                statuses[status] += 1
-                if status != "failed":
-                    delivered = delivered.add(key)
+                statuses[result.status] += 1
+                if result.failure is None:
+                    delivered = delivered.add(result.key)
         (twice,) = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM results WHERE current GROUP BY idx HAVING count(*) > 1)"
         ).fetchone()
         if twice:
             self._problems.append(f"{twice} tasks have more than one result")
-        return statuses, delivered
+        return statuses, tally.totals(), delivered
 
-    def _records(self) -> Iterator[tuple[int, int, int, str, str]]:
-        rows = self._connection.execute("SELECT seq, idx, current, status, record FROM results ORDER BY seq")
-        for seq, index, current, status, record in rows:
-            yield seq, index, current, status, schema.load_record(record).key
+    def _records(self) -> Iterator[tuple[int, bool, Result]]:
+        rows = self._connection.execute("SELECT seq, current, idx, status, record FROM results ORDER BY seq")
+        for seq, current, *columns in rows:
+            yield seq, bool(current), schema.load_result((*columns, b""), UNREAD_TASK)
+
+    def _money(self, claimed: Totals, found: Totals) -> None:
+        """What was superseded stays spent, so this is folded over every result there ever was."""
+        for name in ("attempts", "unknown", "unpriced", "usage"):
+            self._compare(name, getattr(claimed, name), getattr(found, name))
+        for name in ("cost", "unknown_cost"):
+            said, is_ = getattr(claimed, name), getattr(found, name)
+            if not math.isclose(said, is_, rel_tol=SUM_ERROR, abs_tol=SUM_ERROR):
+                self._compare(name.replace("_", " "), said, is_)
 
     def _low_water(self) -> None:
         mark = schema.load_meta(self._connection, "low_water") or 0

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.errors import RunPaused
 from penstock.journal import schema
+from penstock.journal.schema import Session
 from penstock.journal.tally import Tally
 from penstock.models import Position, Result, Settled, Task, Totals
 
@@ -115,6 +116,35 @@ class SaveCursor:
 
     def failed(self, error: Exception) -> None:
         """A cursor that was lost makes its sink replay a little more, which it is built for."""
+
+
+class Allow:
+    """Raise what the session may have in flight. `on_commit` gets the session as it stands then."""
+
+    def __init__(self, calls: int, amount: float, on_commit: Callable[[Session], None]) -> None:
+        self._wanted = calls, amount
+        self._on_commit = on_commit
+        self._session: Session | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Write it. Two that overlap leave the larger of each."""
+        session, (calls, amount) = schema.load_session(connection), self._wanted
+        assert session is not None, "the session has ended"
+        self._session = Session(session.pid, max(calls, session.calls), max(amount, session.amount))
+        put_meta(connection, {"session": self._session})
+
+    def committed(self) -> None:
+        """So much may be in flight from here on."""
+        assert self._session is not None, "it was never applied"
+        self._on_commit(self._session)
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def failed(self, error: Exception) -> None:
+        """It stays as it was."""
+        if not self.done.done():
+            self.done.set_exception(RunPaused(f"The journal does not take any more calls: {error}.", FREE_SPACE))
 
 
 class Barrier:

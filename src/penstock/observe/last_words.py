@@ -6,7 +6,7 @@ from pathlib import Path
 
 from penstock.events import Ending, Finished
 from penstock.models import Fault, Totals
-from penstock.observe.words import cost, count, duration
+from penstock.observe.words import cost, count, duration, unknown, used
 from penstock.options import RunOptions
 from penstock.redaction import printable, printable_line
 
@@ -67,7 +67,7 @@ def _facts(finished: Finished) -> list[str]:
     totals = finished.totals
     rows = [("cost", _cost(totals))]
     if totals.unknown:
-        rows.append(("unknown", f"{_many(totals.unknown, 'attempt')} may have been billed without an answer"))
+        rows.append(("unknown", unknown(totals)))
     rows += [("results", output) for output in finished.outputs]
     rows += [("failures", output) for output in finished.failed_outputs if totals.failed]
     rows.append(("run", finished.home))
@@ -75,10 +75,8 @@ def _facts(finished: Finished) -> list[str]:
 
 
 def _cost(totals: Totals) -> str:
-    usage = totals.usage
-    tokens = f"{count(usage.input_tokens)} input and {count(usage.output_tokens)} output tokens"
     unpriced = f"; no price is known for {_many(totals.unpriced, 'answer')}" if totals.unpriced else ""
-    return f"{cost(totals)} for {tokens}{unpriced}"
+    return f"{cost(totals)} for {used(totals)}{unpriced}"
 
 
 def _many(number: int, noun: str) -> str:

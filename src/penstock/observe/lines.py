@@ -6,7 +6,7 @@ from penstock.events import Event, Finished, Notice, Snapshot, Started
 from penstock.observe.last_words import last_words
 from penstock.observe.rates import RateMeter, Rates
 from penstock.observe.streams import SurvivingStream
-from penstock.observe.words import cost, count, duration, rate
+from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, rate, used
 from penstock.redaction import printable_line
 
 
@@ -54,8 +54,16 @@ def progress_line(snapshot: Snapshot, rates: Rates) -> str:
         f"{count(snapshot.in_flight)} in flight",
         f"{rate(rates.responses_per_s)} req/s",
         f"{rate(rates.tokens_per_s)} tokens/s",
-        f"cost {cost(totals)}",
+        _cost(snapshot),
     ]
     if rates.left_s is not None:
         parts.append(f"{duration(rates.left_s)} left")
     return f"[{duration(snapshot.elapsed_s)}] {', '.join(parts)}; limit: {printable_line(snapshot.binds)}"
+
+
+def _cost(snapshot: Snapshot) -> str:
+    if is_unpriced(snapshot.totals):
+        return used(snapshot.totals)
+    beside = beside_spent(snapshot.money) if snapshot.money else []
+    more = f" ({', '.join(beside)})" if beside else ""
+    return f"cost {of_budget(snapshot.totals, snapshot.money)}{more}"

@@ -1,5 +1,6 @@
 """Progress on a terminal: a small panel that is redrawn in place and gives way to the last words."""
 
+from collections.abc import Iterable, Sequence
 from typing import TextIO, cast
 
 from rich.console import Console, Group, RenderableType
@@ -8,11 +9,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from penstock.events import Event, Finished, Notice, Snapshot, Started
+from penstock.events import Event, Finished, Notice, ScopeStatus, Snapshot, Started
 from penstock.observe.last_words import last_words
 from penstock.observe.rates import RateMeter, Rates
 from penstock.observe.streams import SurvivingStream
-from penstock.observe.words import cost, count, duration, rate
+from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, rate, scope
 from penstock.redaction import printable_line
 
 WIDTH = 76
@@ -20,6 +21,8 @@ WIDTH = 76
 LABEL = 10
 TWO_COLUMNS = 52
 """Terminals narrower than this get one column of numbers."""
+SCOPES_SHOWN = 4
+"""The rest of them are in `penstock status`."""
 
 
 class LiveProgress:
@@ -83,7 +86,7 @@ def notice(event: Notice) -> Text:
 def panel(title: Text, snapshot: Snapshot, rates: Rates, console_width: int) -> RenderableType:
     """Everything a person watches, as wide as the terminal allows."""
     width = min(WIDTH, console_width)
-    parts: list[RenderableType] = [title, _numbers(snapshot, rates, width), _limit(snapshot.binds, width)]
+    parts: list[RenderableType] = [title, _numbers(snapshot, rates, width), _lines(snapshot, width)]
     if snapshot.total:
         parts.insert(1, _bar(snapshot.totals.settled, snapshot.total, rates.left_s, width))
     return Group(*parts)
@@ -111,7 +114,7 @@ def _numbers(snapshot: Snapshot, rates: Rates, width: int) -> Table:
         ("waiting", Text(count(snapshot.waiting))),
         ("requests", Text(f"{rate(rates.responses_per_s)} /s")),
         ("tokens", Text(f"{rate(rates.tokens_per_s)} /s")),
-        ("cost", Text(cost(totals))),
+        _cost(snapshot),
         ("elapsed", Text(duration(snapshot.elapsed_s))),
     ]
     across = 2 if width >= TWO_COLUMNS else 1
@@ -121,10 +124,33 @@ def _numbers(snapshot: Snapshot, rates: Rates, width: int) -> Table:
     return grid
 
 
-def _limit(binds: str, width: int) -> Table:
+def _cost(snapshot: Snapshot) -> tuple[str, Text]:
+    """What was spent, or else the tokens that nobody knows a price of."""
+    usage = snapshot.totals.usage
+    if is_unpriced(snapshot.totals):
+        return "used", Text(f"{count(usage.input_tokens + usage.output_tokens)} tokens")
+    return "cost", Text(of_budget(snapshot.totals, snapshot.money))
+
+
+def _lines(snapshot: Snapshot, width: int) -> Table:
+    """What needs the whole width: the rest of the money, what binds, and each scope where there are several."""
     grid = _grid(width)
-    grid.add_row("limit", Text(printable_line(binds)))
+    if snapshot.money is not None and (beside := beside_spent(snapshot.money)):
+        grid.add_row("money", Text(", ".join(beside)))
+    grid.add_row("limit", Text(printable_line(snapshot.binds)))
+    if len(snapshot.scopes) > 1:
+        for label, words in _scopes(snapshot.scopes):
+            grid.add_row(label, Text(words))
     return grid
+
+
+def _scopes(scopes: Sequence[ScopeStatus]) -> Iterable[tuple[str, str]]:
+    """The busiest first."""
+    ranked = sorted(scopes, key=lambda status: -status.in_flight)
+    words = [scope(status) for status in ranked[:SCOPES_SHOWN]]
+    if len(ranked) > SCOPES_SHOWN:
+        words.append(f"… and {count(len(ranked) - SCOPES_SHOWN)} more")
+    return zip(("scopes", *[""] * SCOPES_SHOWN), words, strict=False)
 
 
 def _grid(width: int, across: int = 1) -> Table:

@@ -1,6 +1,8 @@
 """Numbers as people read them, the same in every display."""
 
+from penstock.events import Money, ScopeStatus
 from penstock.models import Totals
+from penstock.redaction import printable_line
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£"}
 
@@ -27,6 +29,45 @@ def cost(totals: Totals) -> str:
     if not totals.unpriced:
         return money(totals.cost, totals.currency)
     return f"over {money(totals.cost, totals.currency)}" if totals.cost else "unknown"
+
+
+def is_unpriced(totals: Totals) -> bool:
+    """Whether there are answers and a price of none of them is known: tokens are all there is to count then."""
+    return bool(totals.unpriced) and not totals.cost
+
+
+def used(totals: Totals) -> str:
+    """The tokens of all answers: "12,000 input and 3,400 output tokens"."""
+    return f"{count(totals.usage.input_tokens)} input and {count(totals.usage.output_tokens)} output tokens"
+
+
+def unknown(totals: Totals) -> str:
+    """What may have been billed: "2 attempts may have been billed without an answer, at most $0.12"."""
+    attempts = f"{count(totals.unknown)} attempt" if totals.unknown == 1 else f"{count(totals.unknown)} attempts"
+    amount = f", at most {money(totals.unknown_cost, totals.currency)}" if totals.unknown_cost else ""
+    return f"{attempts} may have been billed without an answer{amount}"
+
+
+def of_budget(totals: Totals, held: Money | None) -> str:
+    """What the answers cost, and of how much where there is a budget: "$2.00 of $10.00"."""
+    if held is None or held.budget is None:
+        return cost(totals)
+    return f"{cost(totals)} of {money(held.budget, held.currency)}"
+
+
+def beside_spent(held: Money) -> list[str]:
+    """What there is beside what was spent: ["reserved $0.42", "unknown $0.10", "projected $31.00"]."""
+    more = held.projected if held.projected != held.spent else None
+    amounts = (("reserved", held.reserved), ("unknown", held.unknown), ("projected", more))
+    return [f"{name} {money(amount, held.currency)}" for name, amount in amounts if amount]
+
+
+def scope(status: ScopeStatus) -> str:
+    """One scope on a line: "openai · key 1 · gpt-4o: 34 of 60 in flight, 600 rpm; limit: …"."""
+    name = " · ".join(part for part in (status.endpoint, status.key, status.model) if part)
+    limits = [f"{value:,.0f} {unit}" for unit, value in (("rpm", status.rpm), ("tpm", status.tpm)) if value is not None]
+    calls = f"{count(status.in_flight)} of {count(status.limit)} in flight"
+    return printable_line(f"{name}: {', '.join([calls, *limits])}; limit: {status.binds}")
 
 
 def duration(seconds: float) -> str:

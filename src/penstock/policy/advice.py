@@ -14,7 +14,7 @@ _BY_STATUS = {
     307: "Set the base URL to the address that it redirects to.",
     308: "Set the base URL to the address that it redirects to.",
     401: "Check the key: white space or quotes around it, upper and lower case, whether it is used up. Then run again.",
-    402: "Top up the account, then run the same command again.",
+    402: "Top up the account, or wait until its new period, then run the same command again.",
     403: "The key may not do this: check its permissions, the region and the model. Then run again.",
     404: "Check the base URL (it usually ends in /v1) and the model: `penstock check` says which is wrong.",
     429: "The quota is used up: top up the account or wait for the new period, then run the same command again.",
@@ -28,7 +28,9 @@ def advise(failure: Failure) -> str:
     if failure.fault is Fault.UNSENT:
         return "Check the base URL, that the server is up, and the network: `penstock check` tries each."
     if failure.fault is Fault.OVERLOADED:
-        return "The provider is down or overloaded: run the same command again later, or name another --endpoint."
+        return "The provider is down or overloaded: run again in 1 to 5 minutes, or name another --endpoint."
+    if failure.fault is Fault.THROTTLED:
+        return "The account's limit is reached: lower --concurrency or --rpm, or raise the plan."
     if failure.status in _BY_STATUS:
         return _BY_STATUS[failure.status]
     return "Mend this, then run the same command again."

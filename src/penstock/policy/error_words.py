@@ -11,6 +11,17 @@ from penstock.redaction import excerpt, printable_line, redact
 
 MESSAGE_CHARS = 300
 
+DELAY_FIELDS = (
+    "retryDelay",
+    "retry_after_seconds",
+    "retry_after",
+    "retryAfter",
+    "retry-after",
+    "x-ratelimit-reset",
+    "estimated_time",
+)
+"""Where bodies say how long to wait: Gemini, OpenRouter, gateways, headers inside a body, a model that is loading."""
+
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,300})", re.IGNORECASE)
 _HTML = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
@@ -46,12 +57,12 @@ def read_error(error: object) -> ErrorWords:
     objects = [layer for layer in layers if isinstance(layer, dict)]
     names = [name for layer in objects for name in _names(layer)]
     numbers = [int(name) for name in names if re.fullmatch("[1-5][0-9][0-9]", name)]
-    delays = (detail.get("retryDelay") for layer in objects for detail in _details(layer))
+    delay = next((delay for layer in objects for delay in _delays(layer)), None)
     return ErrorWords(
         message=message,
         codes=tuple(name for name in names if not name.isdigit()),
         status=numbers[0] if numbers else None,
-        delay=next((delay for delay in delays if isinstance(delay, str)), None) or delay_in_words(message),
+        delay=delay or delay_in_words(message),
     )
 
 
@@ -115,6 +126,19 @@ def _details(layer: dict[str, Any]) -> list[dict[str, Any]]:
     found = [layer.get("details"), layer.get("innererror")]
     flat = [part for value in found for part in (value if isinstance(value, list) else [value])]
     return [part for part in flat if isinstance(part, dict)]
+
+
+def _delays(layer: dict[str, Any]) -> Iterator[str]:
+    """Waits as text: in Gemini's `details`, in OpenRouter's `metadata`, or in headers that a gateway passes on."""
+    metadata = layer.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    passed_on = metadata.get("headers")
+    headers = {str(name).lower(): value for name, value in passed_on.items()} if isinstance(passed_on, dict) else {}
+    for place in (*_details(layer), metadata, layer, headers):
+        for name in DELAY_FIELDS:
+            value = place.get(name)
+            if isinstance(value, str | float | int) and not isinstance(value, bool):
+                yield str(value)
 
 
 def _texts(layer: dict[str, Any], *names: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Codes and words decide before the status, because providers reuse statuses: a 429 may be a limit (wait), an empty
 account (stop) or a prompt that is larger than the limit (never). Sources: the error pages of OpenAI, Anthropic, Gemini,
-DeepSeek, Groq, Bedrock, OpenRouter, DashScope and New API, and Cloudflare's for 52x.
+DeepSeek, Groq, Bedrock, OpenRouter, DashScope, Ark, Moonshot, Zhipu, Fireworks and New API, and Cloudflare's for 52x.
 """
 
 import re
@@ -76,16 +76,24 @@ CODES: dict[str, Fault] = {
             "postpaidbilloverdue",
             "prepaidbilloverdue",
             "commoditynotpurchased",
+            "accountoverdueerror",
+            "setlimitexceeded",
+            "quotaexceeded",
+            "exceeded_current_quota_error",
             "allocationquota.freetieronly",
             "invalid_api_key",
             "api_key_invalid",
             "authentication_error",
+            "invalid_authentication_error",
             "account_deactivated",
             "permission_error",
             "unsupported_country_region_territory",
             "model_not_found",
             "modelnotfound",
             "invalid_model",
+            "model_not_supported",
+            "model_decommissioned",
+            "modelnotopen",
             "deploymentnotfound",
         ),
         ACCOUNT,
@@ -94,7 +102,7 @@ CODES: dict[str, Fault] = {
         (
             "rate_limit_exceeded",
             "rate_limit_error",
-            "slow_down",
+            "rate_limit_reached_error",
             "too_many_requests",
             "throttlingexception",
             "toomanyrequestsexception",
@@ -106,7 +114,15 @@ CODES: dict[str, Fault] = {
         THROTTLED,
     ),
     **dict.fromkeys(
-        ("server_is_overloaded", "overloaded_error", "engine_overloaded", "insufficient_system_resource"), OVERLOADED
+        (
+            "server_is_overloaded",
+            "overloaded_error",
+            "engine_overloaded",
+            "engine_overloaded_error",
+            "serveroverloaded",
+            "insufficient_system_resource",
+        ),
+        OVERLOADED,
     ),
     **dict.fromkeys(("timeout_error", "request_timeout"), AMBIGUOUS),
     **dict.fromkeys(
@@ -124,6 +140,12 @@ CODES: dict[str, Fault] = {
     ),
 }
 """What a provider's own code means, whatever the status; in lower case."""
+
+SLOW_DOWN = "slow_down"
+"""The code of every failure that says the traffic grows too fast, which is no matter of how much a limit allows."""
+
+SLOW_DOWN_CODES = frozenset({SLOW_DOWN, "slowdown", "limit_burst_rate", "throttling.burstrate", "requestbursttoofast"})
+"""How providers spell that; in lower case."""
 
 TYPE_STATUSES: dict[str, int] = {
     "invalid_request_error": 400,
@@ -151,7 +173,15 @@ def _rule(statuses: tuple[int, ...], words: str, fault: Fault, code: str | None 
 
 
 WORDS_BEFORE_CODES: tuple[WordRule, ...] = (
-    _rule((429,), r"request too large", REJECTED, "request_too_large"),
+    # Groq answers 413 with the code of a limit to a request that never fits into it.
+    _rule((413, 429), r"request too large", REJECTED, "request_too_large"),
+    # Anthropic has no code of its own for it; OpenAI names its 503 so.
+    _rule(
+        (429, 503),
+        r"\bslow down\b|acceleration limit|usage increase rate|increased too (quickly|fast)",
+        THROTTLED,
+        SLOW_DOWN,
+    ),
     # DashScope calls its limit per minute "insufficient_quota" and explains it on this page.
     _rule((429,), r"allocated quota exceeded|model-studio/error-code", THROTTLED),
 )
@@ -167,10 +197,12 @@ WORDS: tuple[WordRule, ...] = (
     ),
     _rule((400, 403), r"\bflagged\b|content (management )?policy|requires moderation", REJECTED, "content_filter"),
     _rule((400,), r"api key not valid|(incorrect|invalid) api key", ACCOUNT, "invalid_api_key"),
+    _rule((400,), r"location is not supported", ACCOUNT, "unsupported_country_region_territory"),
     _rule(
-        (400, 429),
+        (400, 412, 429),
         r"credit balance is too low|(spend|spending|usage|billing) (limit|cap)|insufficient (balance|credits?|funds)"
-        r"|exceeded your current quota|plan and billing",
+        r"|exceeded your current quota|plan and billing|account is suspended"
+        r"|余额不足|额度不足|额度已用尽|欠费|使用上限",
         ACCOUNT,
         "insufficient_quota",
     ),
@@ -178,7 +210,8 @@ WORDS: tuple[WordRule, ...] = (
     _rule((404,), r"\bmodels?\b|deployment", ACCOUNT, "model_not_found"),
     _rule(
         (400,),
-        r"model\b.{0,80}\b(does not exist|not found)|model not exist|not a valid model|(unknown|invalid) model\b",
+        r"model\b.{0,80}\b(does not exist|not found|decommissioned)|model not exist|not a valid model"
+        r"|(unknown|invalid) model\b|model identifier is invalid",
         ACCOUNT,
         "model_not_found",
     ),
@@ -222,6 +255,8 @@ def _judge(status: int, words: ErrorWords, may_wait: bool) -> tuple[Fault, str |
     if rule := _fitting(WORDS_BEFORE_CODES, status, words.message):
         return rule.fault, rule.code or code
     for name in words.codes:
+        if name.lower() in SLOW_DOWN_CODES:
+            return THROTTLED, SLOW_DOWN
         if (fault := _fault_of_code(name)) is not None:
             return fault, name
     if rule := _fitting(WORDS, status, words.message):

@@ -19,6 +19,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     max_attempts: int = 5
     ambiguous: Ambiguous = "once"
     patience_s: float = 900.0
+    timeout_s: float = 600.0
 
     def patience_for(self, reached: bool) -> float:
         """Seconds that an endpoint is tried which cannot be reached, and which answered this process before or not."""
@@ -29,8 +30,9 @@ class History(msgspec.Struct, frozen=True):
     """What a task has been through, the attempt in question included.
 
     `attempts` counts those that count; `ambiguous`, `throttled` and `unsent` count attempts that ended so. `unsent_s`
-    is how long the endpoint has not been reached; `reached` says whether it ever answered this process. `down_s` is
-    how long it has answered nobody, 0 where it answered somebody since this task's attempt before.
+    is how long no endpoint has been reached; `reached` says whether one ever answered this process. `down_s` is
+    how long nobody has been answered, 0 where somebody was since this task's attempt before. `served` says whether a
+    key that is let in can still serve the task, `elsewhere` whether there is a healthy one that it has not tried.
     """
 
     attempts: int
@@ -40,13 +42,14 @@ class History(msgspec.Struct, frozen=True):
     unsent_s: float = 0.0
     reached: bool = True
     down_s: float = 0.0
+    served: bool = False
+    elsewhere: bool = False
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """Try again, not before `after_s` seconds; `shared` means that nobody may send before then."""
+    """Try again, not before `after_s` seconds."""
 
     after_s: float
-    shared: bool = False
 
 
 class GiveUp(msgspec.Struct, frozen=True):
@@ -67,8 +70,7 @@ def decide(policy: RetryPolicy, failure: Failure, history: History, draw: float)
     """What follows from a failure; `draw` is a random number in [0, 1) for the jitter."""
     match failure.fault:
         case Fault.THROTTLED:
-            wait_s = backoff_s(history.throttled, THROTTLE_BASE_S, THROTTLE_CAP_S, draw, failure.retry_after_s)
-            return _asked_too_long(policy, failure) or Retry(wait_s, shared=True)
+            return _again(policy, failure, history, (history.throttled, THROTTLE_BASE_S, THROTTLE_CAP_S), draw)
         case Fault.UNSENT:
             return _after_unsent(policy, failure, history, draw)
         case Fault.AMBIGUOUS if not _may_repeat(policy.ambiguous, history.ambiguous):
@@ -79,12 +81,22 @@ def decide(policy: RetryPolicy, failure: Failure, history: History, draw: float)
             down = failure.fault is Fault.OVERLOADED and history.down_s > 0
             if history.attempts >= policy.max_attempts and not down:
                 return GiveUp()
-            wait_s = backoff_s(history.attempts, FAILURE_BASE_S, FAILURE_CAP_S, draw, failure.retry_after_s)
-            return _asked_too_long(policy, failure) or Retry(wait_s, shared=failure.retry_after_s is not None)
+            return _again(policy, failure, history, (history.attempts, FAILURE_BASE_S, FAILURE_CAP_S), draw)
+        case Fault.ACCOUNT if history.served:
+            return Retry(0.0)
         case Fault.ACCOUNT | Fault.LOCAL:
             return Pause(failure.message, advise(failure))
         case Fault.REJECTED | Fault.PARTIAL:
             return GiveUp()
+
+
+def _again(
+    policy: RetryPolicy, failure: Failure, history: History, steps: tuple[int, float, float], draw: float
+) -> Decision:
+    """At once where somebody else can be asked; otherwise by the back-off's (attempt, base, cap)."""
+    if history.elsewhere:
+        return Retry(0.0)
+    return _asked_too_long(policy, failure) or Retry(backoff_s(*steps, draw, failure.retry_after_s))
 
 
 def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
@@ -95,6 +107,8 @@ def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
 
 
 def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:
+    if history.elsewhere:
+        return Retry(0.0)
     if history.unsent_s >= policy.patience_for(history.reached):
         return Pause(f"{failure.message}, for {history.unsent_s:.0f} s now", advise(failure))
     return Retry(backoff_s(history.unsent, FAILURE_BASE_S, FAILURE_CAP_S, draw, failure.retry_after_s))

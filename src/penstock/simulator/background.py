@@ -32,6 +32,14 @@ class BackgroundSimulator:
 
         return asyncio.run_coroutine_threadsafe(read(), self._loop).result()
 
+    def revive(self, key: str | None = None) -> None:
+        """Let a key that has died, or every one, serve as many requests again as at first."""
+
+        async def revive() -> None:
+            self._simulator.revive(key)
+
+        asyncio.run_coroutine_threadsafe(revive(), self._loop).result()
+
     def wait_requests(self, count: int, timeout_s: float = 30.0) -> None:
         """Return once `count` requests in all have come in. Raises `TimeoutError`."""
         asyncio.run_coroutine_threadsafe(self._simulator.wait_requests(count), self._loop).result(timeout_s)

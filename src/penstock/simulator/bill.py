@@ -8,6 +8,18 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
+
+
+class KeyBill(msgspec.Struct, frozen=True):
+    """What one key has asked for and was charged."""
+
+    requests: int = 0
+    refused: int = 0
+    """Requests that were answered with an error: by a limit, a fault, or because the key is not let in."""
+    billed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -30,6 +42,8 @@ class Bill(msgspec.Struct, frozen=True):
     """Fingerprints that were billed more than once."""
     counts: dict[str, int] = {}
     """How often each fingerprint was billed."""
+    keys: dict[str, KeyBill] = {}
+    """The part of each key, by its `key_label`."""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -38,6 +52,12 @@ class Charge(msgspec.Struct, frozen=True):
     fingerprint: bytes
     input_tokens: int
     output_tokens: int
+    key: str = ""
+
+
+def key_label(key: str) -> str:
+    """The name of a key on the bill: its last four characters, as providers show it."""
+    return f"****{key[-4:]}" if key else "no key"
 
 
 def fingerprint(path: str, body: bytes) -> str:
@@ -64,6 +84,7 @@ class Ledger:
         self._output_tokens = 0
         self._attempts: dict[bytes, int] = {}
         self._billed: dict[bytes, int] = {}
+        self._keys: dict[str, KeyBill] = {}
         self._watchers: list[tuple[int, Callable[[], None]]] = []
 
     def receive(self) -> None:
@@ -78,6 +99,12 @@ class Ledger:
         """A request was answered, or its client has gone."""
         self._in_flight -= 1
 
+    def count(self, key: str, *, refused: bool) -> None:
+        """Put down whose request it was, and whether it was answered with an error."""
+        label = key_label(key)
+        known = self._keys.get(label, KeyBill())
+        self._keys[label] = replace(known, requests=known.requests + 1, refused=known.refused + refused)
+
     def next_attempt(self, fingerprint: bytes) -> int:
         """Count one more attempt of this request, and return its number, from 1."""
         attempt = self._attempts.get(fingerprint, 0) + 1
@@ -89,6 +116,14 @@ class Ledger:
         self._billed[charge.fingerprint] = self._billed.get(charge.fingerprint, 0) + 1
         self._input_tokens += charge.input_tokens
         self._output_tokens += charge.output_tokens
+        label = key_label(charge.key)
+        known = self._keys.get(label, KeyBill())
+        self._keys[label] = replace(
+            known,
+            billed=known.billed + 1,
+            input_tokens=known.input_tokens + charge.input_tokens,
+            output_tokens=known.output_tokens + charge.output_tokens,
+        )
 
     def when_received(self, requests: int, tell: Callable[[], None]) -> None:
         """Call `tell` as soon as this many requests have come in."""
@@ -108,6 +143,7 @@ class Ledger:
             output_tokens=self._output_tokens,
             bought_twice=sum(count > 1 for count in self._billed.values()),
             counts={fingerprint.hex(): count for fingerprint, count in self._billed.items()},
+            keys=dict(self._keys),
         )
 
     def _tell_watchers(self) -> None:

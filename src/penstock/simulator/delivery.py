@@ -10,6 +10,7 @@ from http import HTTPStatus
 import msgspec
 
 from penstock.simulator.provider import Reply
+from penstock.simulator.spoiling import NO_HTTP
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -45,6 +46,10 @@ def plan_delivery(reply: Reply, keep_alive: bool, now_unix_s: float) -> Delivery
     delay_s = reply.latency_s + fault.delay_ms / 1000
     if fault.reset in ("before", "after"):
         return Delivery(delay_s, (), ending=Ending.RESET)
+    if fault.close is not None:
+        return Delivery(delay_s, (), ending=Ending.CLOSE)
+    if fault.body == "no_http":
+        return Delivery(delay_s, [NO_HTTP], ending=Ending.CLOSE)
     if fault.stall == "head":
         return Delivery(delay_s, (), ending=Ending.STALL)
     head = encode_head(reply, keep_alive, now_unix_s)

@@ -1,19 +1,23 @@
 """What can be made to go wrong, and the small language that says so.
 
 A fault is written as `name=value` pairs with commas between: `status=503,retry_after=2`. The names are the fields of
-`InjectedFault`, and they combine: `status=502,body=html,drip_per_s=100`. The language is spoken in three places:
+`InjectedFault`, and they combine: `status=502,body=html,drip_per_s=100`. `header.NAME=value` is any header, and `raw=`
+takes all that follows it, commas too. The language is spoken in four places:
 
 - in a request, whose last user message, `input` or `prompt` holds `[[fault:status=503,times=2]]`. Several such markers
   follow one another: the second begins when the `times` of the first are used up;
 - in a rate, `0.05:status=503`: this share of the attempts, chosen by seed and request;
-- in an outage, `10-20:status=529`: everything from 10 to 20 seconds after the start.
+- in an outage, `10-20:status=529`: everything from 10 to 20 seconds after the start (`outages`);
+- in the death of a key, `sk-one:100:status=402`: all that this key asks after its hundredth request (`keys`).
 """
 
+import math
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,31 +26,58 @@ from penstock.errors import UsageError
 from penstock.simulator.chance import uniform
 
 _MARKER = re.compile(r"\[\[fault:(.*?)\]\]", re.DOTALL)
-_RELATIVE_DATE = re.compile(r"date([+-]\d+(?:\.\d+)?)")
+_MOMENT = re.compile(r"(date|iso|epoch|epoch_ms)([+-]\d+(?:\.\d+)?)")
+_RAW = re.compile(r"(?:^|,)\s*raw=(.*)", re.DOTALL)
+_HEADER = "header."
 _HINT = "A fault looks like status=503,retry_after=2,times=1"
+
+
+BodyFault = Literal[
+    "html",
+    "text",
+    "error",
+    "empty",
+    "bad_json",
+    "bad_utf8",
+    "no_choices",
+    "oversized",
+    "bomb",
+    "deep",
+    "digits",
+    "no_http",
+]
+UNBILLED_BODIES = ("html", "text", "error", "no_http")
+"""Bodies that come from elsewhere than the model."""
 
 
 class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to fail. Without any field set it is no fault at all."""
 
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
-    """400 and above is an error with the usual body of that status; below, the answer itself under that status."""
+    """From 300 on an error with the usual body of that status; below, the answer itself under that status."""
     code: str | None = None
     """`code` of the error object."""
+    type: str | None = None
+    """`type` of the error object."""
     message: str | None = None
     """`message` of the error object."""
     retry_after: str | None = None
-    """Header, sent as it stands; `date+30` and `date-30` become an HTTP date that many seconds from now."""
+    """Header, sent as it stands, but for moments: `date+30` becomes the HTTP date in 30 seconds, `date-30` that of 30
+    seconds ago; `iso+30`, `epoch+30` and `epoch_ms+30` are the same in other forms. So it is in every header."""
     retry_after_ms: str | None = None
     """Header, sent as it stands."""
     reset_requests: str | None = None
     """Header x-ratelimit-reset-requests, sent as it stands."""
     reset_tokens: str | None = None
     """Header x-ratelimit-reset-tokens, sent as it stands."""
-    body: Literal["html", "error", "empty", "bad_json", "no_choices", "oversized"] | None = None
+    header: tuple[tuple[str, str], ...] = ()
+    """Any other headers, written `header.NAME=value`."""
+    raw: str | None = None
+    """The body, word for word; the last of the pairs, since it takes all that follows."""
+    body: BodyFault | None = None
     """What stands in place of the answer; `error` is an error object under status 200."""
     mb: Annotated[int, Meta(ge=1)] = 8
-    """Size of an `oversized` body, in MB."""
+    """Size of an `oversized` body, and of a `bomb` when it is unpacked, in MB."""
     finish: str | None = None
     """Finish reason; `refusal` has the shape of one, `missing` leaves it out (a stream then just ends)."""
     delay_ms: Annotated[float, Meta(ge=0)] = 0.0
@@ -57,6 +88,8 @@ class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fall silent before the head, or half-way through the body, and keep the connection open."""
     reset: Literal["before", "after", "answer"] | None = None
     """Reset the connection: before the request is taken, after it was, or half-way through the answer."""
+    close: Literal["before", "after"] | None = None
+    """Close the connection in good order, without an answer: before the request is taken, or after it was."""
     short_bytes: Annotated[int, Meta(ge=1)] | None = None
     """Close the connection this many bytes before the promised end."""
     times: Annotated[int, Meta(ge=1)] | None = None
@@ -65,7 +98,8 @@ class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def refuses(self) -> bool:
         """Whether no answer is ever produced, so that nothing is billed."""
-        return (self.status or 200) >= 400 or self.body in ("html", "error") or self.reset == "before"
+        refused = (self.status or 200) >= 300 or self.body in UNBILLED_BODIES or self.raw is not None
+        return refused or "before" in (self.reset, self.close)
 
     def covers(self, attempt: int) -> bool:
         """Whether `times` reaches as far as this attempt, counted from 1."""
@@ -74,19 +108,20 @@ class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def headers(self, now_unix_s: float) -> dict[str, str]:
         """The response headers it asks for."""
         named = {
-            "retry-after": self.retry_after and _dated(self.retry_after, now_unix_s),
+            "retry-after": self.retry_after,
             "retry-after-ms": self.retry_after_ms,
             "x-ratelimit-reset-requests": self.reset_requests,
             "x-ratelimit-reset-tokens": self.reset_tokens,
-        }
-        return {name: value for name, value in named.items() if value is not None}
+            "content-encoding": "gzip" if self.body == "bomb" else None,
+        } | dict(self.header)
+        return {name: _dated(value, now_unix_s) for name, value in named.items() if value is not None}
 
     def wait_s(self) -> float:
         """How long it asks the client to wait, in seconds; 0 where it does not, or not in earnest."""
         if self.retry_after_ms is not None:
             return _earnest_s(self.retry_after_ms) / 1000
-        relative = _RELATIVE_DATE.fullmatch(self.retry_after or "")
-        return _earnest_s(relative[1] if relative else self.retry_after or "")
+        moment = _MOMENT.fullmatch(self.retry_after or "")
+        return _earnest_s(moment[2] if moment else self.retry_after or "")
 
 
 class FaultRate(msgspec.Struct, frozen=True):
@@ -96,26 +131,26 @@ class FaultRate(msgspec.Struct, frozen=True):
     fault: InjectedFault
 
 
-class Outage(msgspec.Struct, frozen=True):
-    """A window in seconds after the start in which everything fails."""
-
-    from_s: float
-    until_s: float
-    fault: InjectedFault
-
-
 NO_FAULT = InjectedFault()
 
 
 @lru_cache(maxsize=1024)
 def parse_fault(text: str) -> InjectedFault:
     """The fault that `name=value,name=value` means. Raises `UsageError`."""
-    pairs = {}
-    for item in text.split(","):
+    pairs: dict[str, Any] = {}
+    raw = _RAW.search(text)
+    if raw is not None:
+        pairs["raw"] = raw[1]
+    head = text if raw is None else text[: raw.start()]
+    for item in head.split(",") if head or raw is None else ():
         name, equals, value = item.partition("=")
         if not equals:
             raise UsageError(f"{item.strip()!r} in the fault {text!r} is not name=value.", _HINT)
-        pairs[name.strip()] = value.strip()
+        if name.strip().startswith(_HEADER):
+            header = (name.strip().removeprefix(_HEADER).lower(), value.strip())
+            pairs["header"] = (*pairs.get("header", ()), header)
+        else:
+            pairs[name.strip()] = value.strip()
     try:
         return msgspec.convert(pairs, InjectedFault, strict=False)
     except msgspec.ValidationError as error:
@@ -128,15 +163,6 @@ def parse_fault_rate(text: str) -> FaultRate:
     if not _is_number(rate) or not 0 <= float(rate) <= 1:
         raise UsageError(f"{text!r} does not begin with a rate from 0 to 1.", "It looks like 0.05:status=503")
     return FaultRate(float(rate), parse_fault(fault))
-
-
-def parse_outage(text: str) -> Outage:
-    """Read `10-20:status=529`. Raises `UsageError`."""
-    window, _, fault = text.partition(":")
-    begin, _, end = window.partition("-")
-    if not _is_number(begin) or not _is_number(end) or not float(begin) < float(end):
-        raise UsageError(f"{text!r} does not begin with a span of seconds.", "It looks like 10-20:status=529")
-    return Outage(float(begin), float(end), parse_fault(fault))
 
 
 def scripted_fault(text: str, attempt: int) -> InjectedFault | None:
@@ -157,14 +183,19 @@ def drawn_fault(rates: Sequence[FaultRate], seed: int, fingerprint: bytes, attem
     return None
 
 
-def outage_fault(outages: Sequence[Outage], elapsed_s: float) -> InjectedFault | None:
-    """The fault of the outage that is on at this time after the start."""
-    return next((outage.fault for outage in outages if outage.from_s <= elapsed_s < outage.until_s), None)
-
-
 def _dated(value: str, now_unix_s: float) -> str:
-    relative = _RELATIVE_DATE.fullmatch(value)
-    return formatdate(now_unix_s + float(relative[1]), usegmt=True) if relative else value
+    if (found := _MOMENT.fullmatch(value)) is None:
+        return value
+    moment_s = now_unix_s + float(found[2])
+    match found[1]:
+        case "date":
+            return formatdate(math.ceil(moment_s), usegmt=True)
+        case "iso":
+            return datetime.fromtimestamp(moment_s, UTC).isoformat()
+        case "epoch":
+            return f"{moment_s:.3f}"
+        case _:
+            return f"{moment_s * 1_000:.0f}"
 
 
 def _earnest_s(value: str) -> float:

@@ -60,6 +60,7 @@ class Quota:
         self._requests = Bucket(settings.rpm, settings.burst_s, now_s) if settings.rpm else None
         self._tokens = Bucket(settings.tpm, settings.burst_s, now_s) if settings.tpm else None
         self._max_concurrency = settings.max_concurrency
+        self._announce = settings.announce
         self._in_flight = 0
         self._wait_from_s = self._wait_until_s = now_s
 
@@ -96,8 +97,10 @@ class Quota:
         return self._wait_from_s + GRACE_S < now_s < self._wait_until_s
 
     def headers(self, now_s: float) -> dict[str, str]:
-        """The x-ratelimit headers of every response."""
-        named = {}
+        """The x-ratelimit headers of every response; none where limits are not announced."""
+        named: dict[str, str] = {}
+        if not self._announce:
+            return named
         for unit, bucket in (("requests", self._requests), ("tokens", self._tokens)):
             if bucket is not None:
                 bucket.fill(now_s)

@@ -11,25 +11,27 @@ from penstock.errors import UsageError
 from penstock.simulator.answers import Answer, echo, encode_answer, encode_models
 from penstock.simulator.bill import Bill, Charge, Ledger, fingerprint_bytes
 from penstock.simulator.chance import lognormal, uniform
-from penstock.simulator.faults import NO_FAULT, InjectedFault, drawn_fault, outage_fault, scripted_fault
+from penstock.simulator.faults import NO_FAULT, InjectedFault, drawn_fault, scripted_fault
+from penstock.simulator.keys import Keys
 from penstock.simulator.limits import Quota
+from penstock.simulator.outages import Outages
 from penstock.simulator.questions import APIS, STREAMING, Question, read_question
 from penstock.simulator.rejections import (
     Rejected,
     Rejection,
-    no_key,
     unknown_model,
     unknown_url,
     usual_rejection,
-    wrong_key,
     wrong_method,
 )
 from penstock.simulator.settings import SimulatorSettings
-from penstock.simulator.spoiling import HTML_TYPE, error_page, spoil_body, spoil_events
+from penstock.simulator.spoiling import HTML_TYPE, PLAIN_TEXT, TEXT_TYPE, error_page, spoil_body, spoil_events
 from penstock.simulator.streams import encode_event, encode_events
 
 BILL_PATH = "/bill"
+REVIVE_PATH = "/revive"
 MODELS_PATH = "/v1/models"
+JSON_TYPE = "application/json"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -52,13 +54,13 @@ class Reply(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     body: bytes = b""
     events: list[bytes] | None = None
-    content_type: str = "application/json"
+    content_type: str = JSON_TYPE
     latency_s: float = 0.0
     fault: InjectedFault = NO_FAULT
     charge: Charge | None = None
     quota: Quota | None = None
     in_flight: bool = True
-    """Whether the ledger counts it as waiting: everything but a look at the bill."""
+    """Whether the ledger counts it as waiting: everything but what is asked of the simulator itself."""
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ class Visit(msgspec.Struct, frozen=True):
     attempt: int
     output_tokens: int
     fault: InjectedFault
+    key: str
 
 
 class Provider:
@@ -78,12 +81,16 @@ class Provider:
         self.ledger = Ledger()
         self._settings = settings
         self._clock = clock
-        self._started_s = clock.monotonic_s()
+        self._keys = Keys(settings.api_keys, settings.key_deaths)
+        self._outages = Outages(settings.outages, clock.monotonic_s())
         self._quotas: dict[str, Quota] = {}
 
     def turn_away_unread(self, path: str) -> bool:
         """Whether an outage resets this request before its body is read; if so, it is counted here."""
-        if path == BILL_PATH or self._outage(self._clock.monotonic_s()).reset != "before":
+        if path in (BILL_PATH, REVIVE_PATH):
+            return False
+        outage = self._outages.fault(self.ledger.requests + 1, self._clock.monotonic_s())
+        if outage is None or outage.reset != "before":
             return False
         self.ledger.receive()
         self.ledger.release()
@@ -94,15 +101,16 @@ class Provider:
         """Decide what to answer. Every reply must be given back to `release`, once."""
         if call.path == BILL_PATH:
             return Reply(200, {}, msgspec.json.encode(self.bill()), in_flight=False)
+        if call.path == REVIVE_PATH and call.method == "POST":
+            self.revive()
+            return Reply(200, {}, b"{}", in_flight=False)
         self.ledger.receive()
         now_s = self._clock.monotonic_s()
         quota = self._quota(call.key, now_s)
         self.ledger.impolite += quota.is_disregarded(now_s)
-        try:
-            return self._decide(call, quota, now_s)
-        except Rejected as rejected:
-            headers = quota.headers(now_s) | rejected.headers
-            return Reply(rejected.rejection.status, headers, rejected.rejection.body())
+        reply = self._reply(call, quota, now_s)
+        self.ledger.count(call.key, refused=reply.charge is None and reply.status >= 300)
+        return reply
 
     def charge(self, reply: Reply) -> None:
         """The answer was produced: put it on the bill."""
@@ -120,14 +128,27 @@ class Provider:
         """The bill as it stands."""
         return self.ledger.snapshot()
 
+    def revive(self, key: str | None = None) -> None:
+        """Let a key that has died, or every one, serve as many requests again as at first."""
+        self._keys.revive(key)
+
+    def _reply(self, call: Call, quota: Quota, now_s: float) -> Reply:
+        try:
+            return self._decide(call, quota, now_s)
+        except Rejected as rejected:
+            headers = quota.headers(now_s) | rejected.headers
+            return Reply(rejected.rejection.status, headers, rejected.rejection.body())
+
     def _decide(self, call: Call, quota: Quota, now_s: float) -> Reply:
-        outage = self._outage(now_s)
+        outage = self._outages.fault(self.ledger.requests, now_s) or NO_FAULT
         if outage.refuses:
             return self._refuse(outage, quota, now_s)
-        self._check_key(call.key)
+        self._keys.check(call.key)
+        if refusal := self._keys.refusal(call.key):
+            return self._refuse(refusal, quota, now_s)
         if call.path == MODELS_PATH and call.method == "GET":
             return Reply(200, quota.headers(now_s), encode_models(self._settings.models, int(self._clock.unix_s())))
-        visit = self._admit(self._read(call), fingerprint_bytes(call.path, call.body), quota, now_s)
+        visit = self._admit(call, quota, now_s)
         if outage != NO_FAULT:
             visit = replace(visit, fault=outage)
         if visit.fault.refuses:
@@ -135,17 +156,10 @@ class Provider:
         return self._answer(visit, quota, now_s)
 
     def _quota(self, key: str, now_s: float) -> Quota:
-        scope = key if key in self._settings.api_keys else ""
+        scope = self._keys.scope(key)
         if (quota := self._quotas.get(scope)) is None:
             quota = self._quotas[scope] = Quota(self._settings, now_s)
         return quota
-
-    def _outage(self, now_s: float) -> InjectedFault:
-        return outage_fault(self._settings.outages, now_s - self._started_s) or NO_FAULT
-
-    def _check_key(self, key: str) -> None:
-        if self._settings.api_keys and key not in self._settings.api_keys:
-            raise Rejected(wrong_key(key) if key else no_key())
 
     def _read(self, call: Call) -> Question:
         api = APIS.get(call.path)
@@ -158,15 +172,17 @@ class Provider:
             raise Rejected(unknown_model(question.model))
         return question
 
-    def _admit(self, question: Question, fingerprint: bytes, quota: Quota, now_s: float) -> Visit:
+    def _admit(self, call: Call, quota: Quota, now_s: float) -> Visit:
+        question, fingerprint = self._read(call), fingerprint_bytes(call.path, call.body)
         tokens = self._output_tokens(question, fingerprint)
         try:
             quota.spend(question.model, question.input_tokens + tokens, now_s)
         except Rejected:
             self.ledger.throttled += 1
             raise
+        self._keys.serve(call.key)
         attempt = self.ledger.next_attempt(fingerprint)
-        return Visit(question, fingerprint, attempt, tokens, self._fault(question, fingerprint, attempt))
+        return Visit(question, fingerprint, attempt, tokens, self._fault(question, fingerprint, attempt), call.key)
 
     def _output_tokens(self, question: Question, fingerprint: bytes) -> int:
         """What the model writes before it is cut short by `max_tokens`."""
@@ -187,10 +203,15 @@ class Provider:
         self.ledger.faults += 1
         status = fault.status or 200
         headers = self._headers(fault, quota, now_s)
+        if fault.raw is not None:
+            kind = JSON_TYPE if fault.raw.lstrip().startswith(("{", "[", '"')) else TEXT_TYPE
+            return Reply(status, headers, fault.raw.encode(), content_type=kind, fault=fault)
         if fault.body == "html":
             return Reply(status, headers, error_page(status), content_type=HTML_TYPE, fault=fault)
-        rejection = usual_rejection(status, fault.code, fault.message)
-        if stream and status < 400:
+        if fault.body == "text":
+            return Reply(status, headers, PLAIN_TEXT, content_type=TEXT_TYPE, fault=fault)
+        rejection = usual_rejection(status, fault.code, fault.message, fault.type)
+        if stream and status < 300:
             events = [encode_event(rejection.as_object())]
             return Reply(status, headers, events=events, fault=fault)
         return Reply(status, headers, spoil_body(rejection.body(), fault), fault=fault)
@@ -210,7 +231,7 @@ class Provider:
             spoil_events(encode_events(question, answer), fault) if question.stream else None,
             latency_s=lognormal(self._settings.latency_ms, self._settings.latency_sigma, chance) / 1000,
             fault=fault,
-            charge=Charge(visit.fingerprint, answer.input_tokens, answer.output_tokens),
+            charge=Charge(visit.fingerprint, answer.input_tokens, answer.output_tokens, visit.key),
             quota=quota,
         )
 

@@ -47,12 +47,14 @@ _USUAL = {
 }
 
 
-def usual_rejection(status: int, code: str | None = None, message: str | None = None) -> Rejection:
-    """The error that belongs to `status`, with another code or message where one is given."""
+def usual_rejection(
+    status: int, code: str | None = None, message: str | None = None, kind: str | None = None
+) -> Rejection:
+    """The error that belongs to `status`, with another code, message or type where one is given."""
     if (usual := _USUAL.get(status)) is None:
-        kind = "server_error" if status >= 500 or status < 400 else "invalid_request_error"
-        usual = Rejection(status, "The server had an error while processing your request.", kind, kind)
-    return Rejection(status, message or usual.message, usual.type, code or usual.code)
+        name = "server_error" if status >= 500 or status < 400 else "invalid_request_error"
+        usual = Rejection(status, "The server had an error while processing your request.", name, name)
+    return Rejection(status, message or usual.message, kind or usual.type, code or usual.code)
 
 
 def no_key() -> Rejection:

@@ -60,6 +60,10 @@ class Simulator:
         """What it would have charged so far."""
         return self._provider.bill()
 
+    def revive(self, key: str | None = None) -> None:
+        """Let a key that has died, or every one, serve as many requests again as at first."""
+        self._provider.revive(key)
+
     async def wait_requests(self, count: int) -> None:
         """Return once `count` requests in all have come in."""
         received = asyncio.Event()

@@ -2,7 +2,9 @@
 
 import msgspec
 
-from penstock.simulator.faults import FaultRate, Outage
+from penstock.simulator.faults import FaultRate
+from penstock.simulator.keys import KeyDeath
+from penstock.simulator.outages import AnyOutage
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,12 +29,16 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Requests in flight per key."""
     burst_s: float = 60.0
     """How much of `rpm` and `tpm` may come at once, in seconds' worth."""
+    announce: bool = True
+    """Whether every response tells what is left of `rpm` and `tpm`, in x-ratelimit headers."""
     api_keys: tuple[str, ...] = ()
     """Keys that are let in; none means that no key is needed and all share the limits."""
+    key_deaths: tuple[KeyDeath, ...] = ()
+    """Keys that are refused after so many requests, until they are revived."""
     models: tuple[str, ...] = ()
     """Models that exist; none means that every model does."""
     faults: tuple[FaultRate, ...] = ()
-    outages: tuple[Outage, ...] = ()
+    outages: tuple[AnyOutage, ...] = ()
 
 
 DEFAULT_SETTINGS = SimulatorSettings()

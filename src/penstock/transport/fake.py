@@ -2,27 +2,33 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 from penstock.models import Failure, HttpResponse
 from penstock.transport.translate import CLOSED
 
 Answer = HttpResponse | Failure
-Handler = Callable[[str, bytes], Answer | Awaitable[Answer]]
-"""Takes path and body (empty for a GET), returns the answer, at once or awaited."""
+PlainHandler = Callable[[str, bytes], Answer | Awaitable[Answer]]
+TimedHandler = Callable[[str, bytes, float | None], Answer | Awaitable[Answer]]
+Handler = PlainHandler | TimedHandler
+"""Takes path and body (empty for a GET), returns the answer, at once or awaited.
+
+Its third parameter, where it has one, gets the call's own deadline, None for the usual one.
+"""
 
 
 class FunctionTransport:
-    """Gives every request to `handler`."""
+    """Gives every request to `handler`. Keeps no deadline: a function takes as long as it takes."""
 
     def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+        self._handler = _timed(handler)
         self._closed = False
 
-    async def send(self, path: str, body: bytes) -> Answer:
+    async def send(self, path: str, body: bytes, timeout_s: float | None = None) -> Answer:
         """What the handler answers."""
         if self._closed:
             return CLOSED
-        answer = self._handler(path, body)
+        answer = self._handler(path, body, timeout_s)
         return await answer if inspect.isawaitable(answer) else answer
 
     async def get(self, path: str) -> Answer:
@@ -38,3 +44,10 @@ def respond(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | N
     """A complete response; its headers are found whatever their case."""
     lowered = {name.lower(): value for name, value in (headers or {}).items()}
     return HttpResponse(status, body, lambda name: lowered.get(name.lower()))
+
+
+def _timed(handler: Handler) -> TimedHandler:
+    if len(inspect.signature(handler).parameters) > 2:
+        return cast(TimedHandler, handler)
+    plain = cast(PlainHandler, handler)
+    return lambda path, body, timeout_s: plain(path, body)

@@ -1,7 +1,8 @@
 """The transport over HTTP/1.1: one pool of connections to one endpoint.
 
-Deadlines are the HTTP client's own: they close the connection. Cancelling the task that awaits a call does not, so a
-call that was cancelled, or given up by `aclose`, goes on at the server until its time-out or the end of this process.
+Deadlines are the HTTP client's own: they close the connection. Cancelling the task that awaits a call closes it only
+once the head of the answer has come. Cancelled or given up by `aclose` before that, a call goes on at the server until
+its time-out or the end of this process.
 """
 
 import time
@@ -10,23 +11,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pyreqwest.bytes import Bytes
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PyreqwestError
 from pyreqwest.http import Url
 from pyreqwest.response import Response
 
+from penstock.clock import SystemClock
 from penstock.errors import UsageError
 from penstock.models import Failure, HttpResponse
+from penstock.transport.progress import Watch
 from penstock.transport.settings import TransportSettings
-from penstock.transport.translate import CLOSED, too_large, translate
+from penstock.transport.translate import CLOSED, given_up, stalled, too_large, translate
 from penstock.version import __version__
 
 POOL_IDLE_S = 4.0
 """Below the 5 s after which uvicorn and node close an idle connection: a request sent into one is ambiguous."""
 KEEP_ALIVE_PROBE_S = 30.0
 """TCP probes keep a NAT from forgetting a connection that waits minutes for its answer."""
-READ_BYTES = 64 * 1024
+READ_AHEAD_BYTES = 0
+"""Nothing is read ahead, or the head would be shown only once so much of the body has come."""
 
 
 class HttpTransport:
@@ -39,52 +42,67 @@ class HttpTransport:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._client: Client | None = _build_client(settings)
+        self._watch = Watch(settings.min_progress_bytes, settings.progress_window_s, SystemClock())
 
-    def send(self, path: str, body: bytes) -> Coroutine[Any, Any, HttpResponse | Failure]:
-        """POST `body` to `path` below the base URL and read the whole response, whatever its status."""
-        return self._exchange("POST", path, body)
+    def send(
+        self, path: str, body: bytes, timeout_s: float | None = None
+    ) -> Coroutine[Any, Any, HttpResponse | Failure]:
+        """POST `body` to `path` below the base URL and read the whole response, whatever its status.
+
+        The deadline is `timeout_s`, or the settings' where that is longer: connecting must end before it. An answer
+        that has begun must go on coming, as `transport.progress` has it.
+        """
+        return self._exchange("POST", path, body, timeout_s)
 
     async def get(self, path: str) -> HttpResponse | Failure:
         """GET `path` below the base URL."""
-        return await self._exchange("GET", path, None)
+        return await self._exchange("GET", path)
 
     async def aclose(self) -> None:
         """Close every idle connection and give up the calls in flight. Safe to call twice."""
         client, self._client = self._client, None
+        self._watch.stop_all()
         if client is not None:
             await client.close()
 
-    async def _exchange(self, method: str, path: str, body: bytes | None) -> HttpResponse | Failure:
+    async def _exchange(
+        self, method: str, path: str, body: bytes | None = None, timeout_s: float | None = None
+    ) -> HttpResponse | Failure:
         if self._client is None:
             return CLOSED
         started_s = time.monotonic()
+        limit_s = self._settings.timeout_s
         try:
             request = self._client.request(method, f"{self._base_url}/{path.lstrip('/')}")
             if body is not None:
                 request = request.body_bytes(body)
-            async with request.build_streamed() as response:
-                content = await _read(response, self._settings.max_response_bytes)
+            if timeout_s is not None and timeout_s > limit_s:
+                limit_s = timeout_s
+                request = request.timeout(timedelta(seconds=limit_s))
+            async with request.streamed_read_buffer_limit(READ_AHEAD_BYTES).build_streamed() as response:
+                return await self._read(response)
         except (PyreqwestError, ValueError) as error:
-            return translate(error, self._settings, time.monotonic() - started_s)
-        if content is None:
-            return too_large(self._settings, response.status)
-        return HttpResponse(response.status, content, _header_of(response))
+            return translate(error, self._settings, time.monotonic() - started_s, limit_s)
+
+    async def _read(self, response: Response) -> HttpResponse | Failure:
+        """The response with its whole body, decompressed; what it is beyond the limit, whatever was announced."""
+        reader = response.body_reader
+        announced = _announced(response)
+        with self._watch.begin() as body:
+            while body.size != announced and (part := await reader.read_chunk()) is not None:
+                body.take(part)
+                if body.size > self._settings.max_response_bytes:
+                    return too_large(self._settings, response.status)
+            return HttpResponse(response.status, b"".join(body.parts), _header_of(response))
+        return given_up(self._settings) if self._client is None else stalled(self._settings, response.status)
 
 
-async def _read(response: Response, limit: int) -> bytes | None:
-    """The whole body, decompressed, or None once it goes beyond `limit` bytes, whatever length was announced."""
-    reader = response.body_reader
-    announced = response.get_header("content-length")
-    parts: list[Bytes] = []
-    size = 0
-    while (part := await reader.read(READ_BYTES)) is not None:
-        size += len(part)
-        if announced == str(size):
-            return b"".join((*parts, part))
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+def _announced(response: Response) -> int | None:
+    """The length of the body, where it ends after so many bytes and not after a last chunk."""
+    if response.get_header("transfer-encoding") is not None:
+        return None
+    length = response.get_header("content-length")
+    return int(length) if length is not None and length.isdecimal() else None
 
 
 def _header_of(response: Response) -> Callable[[str], str | None]:

@@ -12,8 +12,11 @@ class Transport(Protocol):
     the request. `UNSENT` only when the server cannot have seen it; everything after that is `AMBIGUOUS`.
     """
 
-    async def send(self, path: str, body: bytes) -> HttpResponse | Failure:
-        """POST `body` to `path` below the base URL and read the whole response, whatever its status."""
+    async def send(self, path: str, body: bytes, timeout_s: float | None = None) -> HttpResponse | Failure:
+        """POST `body` to `path` below the base URL and read the whole response, whatever its status.
+
+        `timeout_s` is a longer deadline for this call; one that is shorter than the usual one does not count.
+        """
         ...
 
     async def get(self, path: str) -> HttpResponse | Failure:

@@ -11,7 +11,9 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint and how to call it.
 
     `timeout_s` bounds a call from connecting to the last byte, `idle_timeout_s` the silence within it. `headers` go
-    with every request and win over the usual ones. `ca_file` is a PEM file of authorities to trust as well.
+    with every request and win over the usual ones. `ca_file` is a PEM file of authorities to trust as well. A body has
+    to bring `min_progress_bytes` in each `progress_window_s`; `transport.progress` has the whole rule. `concurrency` is
+    the most idle connections kept: a high ceiling costs nothing until they are there.
     """
 
     base_url: str
@@ -20,6 +22,8 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     connect_timeout_s: float
     idle_timeout_s: float | None = None
+    min_progress_bytes: int = 256
+    progress_window_s: float = 30.0
     max_response_bytes: int
     concurrency: int
     ca_file: str | None = None

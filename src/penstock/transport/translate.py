@@ -21,6 +21,8 @@ from penstock.transport.settings import TransportSettings
 CLOSED = Failure(Fault.UNSENT, "the transport is closed", code="closed")
 """The failure of every call after `aclose`."""
 
+_GARBAGE = "garbage", "the answer from {host} is not proper HTTP: {reason}"
+_GIVEN_UP = "cancelled", "the call to {host} was given up"
 _NO_CONNECTION = "client error (Connect)"
 _BAD_CERTIFICATE = "invalid peer certificate: "
 
@@ -41,11 +43,12 @@ _AMBIGUOUS = (
     ("unexpected EOF", "short_body", "the answer from {host} broke off"),
     ("Connection reset", "reset", "{host} reset the connection"),
     ("(os error", "reset", "the connection to {host} was lost: {reason}"),
+    ("request or response body error", *_GARBAGE),
 )
 
 
-def translate(error: Exception, settings: TransportSettings, elapsed_s: float) -> Failure:
-    """The failure that `error` means. `elapsed_s` is the time since the call began.
+def translate(error: Exception, settings: TransportSettings, elapsed_s: float, timeout_s: float) -> Failure:
+    """The failure that `error` means. `elapsed_s` is the time since the call began, `timeout_s` its own deadline.
 
     Anything that is not from the HTTP client, and its `BuilderError`, means that no request could be built.
     """
@@ -55,11 +58,11 @@ def translate(error: Exception, settings: TransportSettings, elapsed_s: float) -
     elif _NO_CONNECTION in causes:
         fault, code, message = _not_connected(causes, settings)
     else:
-        fault, code, message = Fault.AMBIGUOUS, *_no_answer(error, causes, settings, elapsed_s)
+        fault, code, message = Fault.AMBIGUOUS, *_no_answer(error, causes, settings, elapsed_s < timeout_s)
     words = message.format(
         host=settings.host,
         reason=_reason(causes),
-        timeout_s=settings.timeout_s,
+        timeout_s=timeout_s,
         idle_timeout_s=settings.idle_timeout_s,
         connect_timeout_s=settings.effective_connect_timeout_s,
     )
@@ -71,6 +74,19 @@ def too_large(settings: TransportSettings, status: int) -> Failure:
     limit = settings.max_response_bytes
     message = f"the answer from {settings.host} is larger than {limit:,} bytes"
     return Failure(Fault.AMBIGUOUS, message, status=status, code="response_too_large")
+
+
+def stalled(settings: TransportSettings, status: int) -> Failure:
+    """The failure of a response whose body drips or stands still. The provider has done the work."""
+    rule = f"{settings.min_progress_bytes:,} bytes in {settings.progress_window_s:g} s"
+    message = f"the answer from {settings.host} came to a standstill: less than {rule}"
+    return Failure(Fault.AMBIGUOUS, message, status=status, code="stalled")
+
+
+def given_up(settings: TransportSettings) -> Failure:
+    """The failure of a call whose response was being read when the transport was closed."""
+    code, message = _GIVEN_UP
+    return Failure(Fault.AMBIGUOUS, message.format(host=settings.host), code=code)
 
 
 def _not_connected(causes: list[str], settings: TransportSettings) -> tuple[Fault, str, str]:
@@ -87,21 +103,19 @@ def _not_connected(causes: list[str], settings: TransportSettings) -> tuple[Faul
     return Fault.UNSENT, "unreachable", "no connection to {host}: {reason}"
 
 
-def _no_answer(
-    error: PyreqwestError, causes: list[str], settings: TransportSettings, elapsed_s: float
-) -> tuple[str, str]:
+def _no_answer(error: PyreqwestError, causes: list[str], settings: TransportSettings, in_time: bool) -> tuple[str, str]:
     if isinstance(error, RequestTimeoutError):
-        if settings.idle_timeout_s is not None and elapsed_s < settings.timeout_s:
+        if settings.idle_timeout_s is not None and in_time:
             return "idle_timeout", "nothing came from {host} for {idle_timeout_s:g} s"
         return "timeout", "no answer from {host} within {timeout_s:g} s"
     if isinstance(error, ClientClosedError):
-        return "cancelled", "the call to {host} was given up"
+        return _GIVEN_UP
     text = " ".join(causes)
     for words, code, message in _AMBIGUOUS:
         if words in text:
             return code, message
     if isinstance(error, DecodeError):
-        return "garbage", "the answer from {host} is not proper HTTP: {reason}"
+        return _GARBAGE
     return "client", "the HTTP client failed while calling {host}: {reason}"
 
 

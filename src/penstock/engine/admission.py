@@ -1,0 +1,54 @@
+"""The gate of a run, made from its options."""
+
+import sys
+from collections.abc import Callable
+
+from penstock.endpoints import Endpoint
+from penstock.engine.allowance import FIRST_CALLS, Allowance
+from penstock.engine.connections import Connections
+from penstock.engine.gate import Caps, Gate
+from penstock.engine.ledger import Ledger
+from penstock.engine.scopes import Scopes
+from penstock.options import RunOptions
+from penstock.policy.flow import Flow
+from penstock.policy.rate import Limits
+from penstock.pools import Pools
+
+
+def first_calls(options: RunOptions) -> int:
+    """Calls that may be in flight before the allowance is raised for the first time."""
+    return _fixed(options) or min(FIRST_CALLS, options.max_concurrency)
+
+
+def make_allowance(options: RunOptions, raise_to: Callable[[int, float], None]) -> Allowance:
+    """The allowance that a run begins with."""
+    return Allowance(first_calls(options), _fixed(options) or options.max_concurrency, raise_to)
+
+
+def make_gate(
+    pools: Pools,
+    connections: Connections,
+    options: RunOptions,
+    ledger: Ledger,
+    allowance: Allowance,
+    draw: Callable[[], float],
+) -> Gate:
+    """The gate, with the run's own limits; a scope has those of its endpoint."""
+
+    def make_flow(endpoint: Endpoint) -> Flow:
+        most = endpoint.max_concurrency or sys.maxsize
+        concurrency = _fixed(options)
+        return Flow(
+            Limits(endpoint.rpm, endpoint.tpm),
+            None if concurrency is None else min(concurrency, most),
+            min(options.max_concurrency, most),
+        )
+
+    scopes = Scopes(pools, connections, make_flow)
+    limits = Limits(options.rpm, options.tpm)
+    return Gate(scopes, ledger, allowance, draw, Caps(_fixed(options), options.max_concurrency, limits))
+
+
+def _fixed(options: RunOptions) -> int | None:
+    """The number of calls to keep; None to find it."""
+    return None if options.concurrency == "auto" else int(options.concurrency)

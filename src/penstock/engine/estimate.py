@@ -1,0 +1,42 @@
+"""What a request may use, before it is sent: for the limits of tokens and for the budget."""
+
+import msgspec
+
+from penstock.models import Request
+from penstock.tokens import estimate_tokens
+
+USUAL_OUTPUT_TOKENS = 256
+"""Expected of an answer whose length is not limited, for limits of tokens; a budget takes the longest possible."""
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """Tokens of a request: about so many in, and at most so many out (None where it sets no limit)."""
+
+    input_tokens: int
+    max_output_tokens: int | None
+
+    @property
+    def tokens(self) -> int:
+        """About so many in and out."""
+        output = USUAL_OUTPUT_TOKENS if self.max_output_tokens is None else self.max_output_tokens
+        return self.input_tokens + output
+
+
+class _Limits(msgspec.Struct):
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+
+
+def estimate(request: Request) -> Estimate:
+    """The estimate of a request, from its body."""
+    try:
+        limits = msgspec.json.decode(request.body, type=_Limits)
+    except msgspec.ValidationError:  # the provider will say what it thinks of a limit that is no number
+        limits = _Limits()
+    input_tokens = estimate_tokens(request.body.decode("utf-8", "replace"))
+    if request.api in ("embeddings", "moderations"):
+        return Estimate(input_tokens, 0)
+    output = limits.max_completion_tokens or limits.max_tokens or limits.max_output_tokens
+    return Estimate(input_tokens, None if output is None else output * max(1, limits.n or 1))

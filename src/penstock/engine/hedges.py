@@ -1,0 +1,41 @@
+"""Second copies of the slowest calls, where the user wants them: which call is old enough, and when to look again."""
+
+from asyncio import Task as AsyncioTask
+from collections import deque
+from collections.abc import Iterator
+
+from penstock.engine.scope import Place
+from penstock.engine.work import Work
+from penstock.policy.hedging import Hedging
+
+
+class Hedges:
+    """Calls in the order in which they were sent. The oldest are looked at; nothing is timed one by one."""
+
+    def __init__(self, hedging: Hedging) -> None:
+        self._hedging = hedging
+        self._calls: deque[tuple[AsyncioTask[None], Work, Place]] = deque()
+
+    def started(self, call: AsyncioTask[None], work: Work, place: Place) -> None:
+        """A first copy was sent."""
+        self._calls.append((call, work, place))
+
+    def answered(self, latency_s: float) -> None:
+        """Learn how long answers take."""
+        self._hedging.answered(latency_s)
+
+    def due(self, now_s: float) -> Iterator[tuple[Work, Place]]:
+        """Calls of which a second copy may be sent now."""
+        after_s = self._hedging.after_s(now_s)
+        while self._calls:
+            call, work, place = self._calls[0]
+            if not call.done() and (after_s is None or place.started_s + after_s > now_s):
+                return
+            self._calls.popleft()
+            if not call.done() and self._hedging.allow(now_s):
+                yield work, place
+
+    def next_s(self, now_s: float) -> float | None:
+        """When the oldest call will be old enough."""
+        after_s = self._hedging.after_s(now_s)
+        return None if after_s is None or not self._calls else self._calls[0][2].started_s + after_s

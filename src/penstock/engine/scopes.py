@@ -1,0 +1,83 @@
+"""Every scope of a run: made when a model is first asked for, and shared by the pools that it stands in."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from penstock.endpoints import Endpoint, Key
+from penstock.engine.scope import Lane, Scope
+from penstock.policy.flow import Flow
+from penstock.policy.standing import Standing
+from penstock.pools import Pools, Route
+from penstock.transport.protocol import Transport
+
+Connect = Callable[[Endpoint, Key], Transport]
+"""The connections to an endpoint that carry a key; the same ones for the same two."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A scope in the pool of a model. A lower tier is asked first."""
+
+    scope: Scope
+    tier: int
+
+
+class Scopes:
+    """The pools, as scopes. `make_flow` gives a new scope of an endpoint its flow control."""
+
+    def __init__(self, pools: Pools, connect: Connect, make_flow: Callable[[Endpoint], Flow]) -> None:
+        self._pools = pools
+        self._connect = connect
+        self._make_flow = make_flow
+        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._scopes: dict[tuple[str, str, str], Scope] = {}
+        self._accounts: dict[tuple[str, str], Standing] = {}
+        self._offers: dict[tuple[str, str], Standing] = {}
+        for endpoint in pools.endpoints:
+            for key in endpoint.keys:
+                connect(endpoint, key)
+
+    def __iter__(self) -> Iterator[Scope]:
+        return iter(self._scopes.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The endpoints' names."""
+        return tuple(endpoint.name for endpoint in self._pools.endpoints)
+
+    def pool(self, model: str) -> tuple[Entry, ...]:
+        """The scopes that can serve a model."""
+        entries = self._entries.get(model)
+        if entries is None:
+            routes = self._pools.routes(model)
+            entries = tuple(
+                Entry(self._scope(route, key), route.tier) for route in routes for key in route.endpoint.keys
+            )
+            self._entries[model] = entries
+        return entries
+
+    def reload(self, pools: Pools) -> str:
+        """Take other keys from now on, and let those in again that were out; in words how many there are."""
+        self._pools = pools
+        self._entries.clear()
+        for standing in (*self._accounts.values(), *self._offers.values()):
+            standing.put_back()
+        for endpoint in pools.endpoints:
+            for key in endpoint.keys:
+                connection = self._connect(endpoint, key)
+                for name, scope in self._scopes.items():
+                    if name[:2] == (endpoint.name, key.label):
+                        lane = Lane(endpoint, key, scope.lane.model, connection)
+                        scope.lane = lane
+        counts = {endpoint.name: len(endpoint.keys) for endpoint in pools.endpoints}
+        return ", ".join(f"{name}: {count} {'key' if count == 1 else 'keys'}" for name, count in counts.items())
+
+    def _scope(self, route: Route, key: Key) -> Scope:
+        endpoint = route.endpoint
+        name = (endpoint.name, key.label, route.model)
+        if name not in self._scopes:
+            lane = Lane(endpoint, key, route.model, self._connect(endpoint, key))
+            account = self._accounts.setdefault(name[:2], Standing())
+            offer = self._offers.setdefault((endpoint.name, route.model), Standing())
+            self._scopes[name] = Scope(lane, self._make_flow(endpoint), account, offer)
+        return self._scopes[name]

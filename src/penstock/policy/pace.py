@@ -1,0 +1,151 @@
+"""How fast requests may go where the provider's limit is not known: found by trying, and by what 429s tell.
+
+After a 429 the pace goes back below what was accepted, and then returns along CUBIC's curve (RFC 9438): fast at first,
+flat around the old place, and beyond it only while what is allowed is used.
+"""
+
+import math
+
+from penstock.policy.changes import Changes
+from penstock.policy.sliding import SlidingSum
+
+FIRST_PER_S = 2.0
+STEP = 1.5
+STEP_S, SHORTEST_STEP_S = 5.0, 1.0
+ENOUGH_ANSWERS = 20
+"""So many answers, or a second's worth if that is more, show what five seconds would show: the step may be shorter."""
+IN_USE = 0.8
+"""A pace is not raised unless this share of it was used."""
+
+KEPT_SHARE, SLOW_DOWN_SHARE = 0.85, 0.5
+BACK_S = 45.0
+HEADROOM = 1.25
+RELEASE = 2.0
+USED_WINDOW_S = 10.0
+LEAST_PER_S = 0.1
+LEAST_FOUND_PER_S = 0.2
+SHORTEST_EPISODE_S = 5.0
+GUARD_GROWTH, GUARD_S = 1.5, 900.0
+"""After `slow_down`: at most half as much again in a quarter of an hour, until the old pace is reached."""
+
+
+class Pace:
+    """Requests per second. `blind`: begin slowly and speed up, instead of going as fast as concurrency allows.
+
+    Time in which nothing may go does not count for what was used.
+    """
+
+    def __init__(self, blind: bool, changes: Changes) -> None:
+        self._changes = changes
+        self._blind_per_s = FIRST_PER_S if blind else math.inf
+        self._step_s: float | None = None
+        self._started = self._answered = 0
+        self._found_per_s: float | None = None
+        self._cut_s = -math.inf
+        self._next_cut_s = -math.inf
+        self._guarded_per_s: float | None = None
+        self._used = SlidingSum(USED_WINDOW_S, 20)
+        self._first_s: float | None = None
+        self._rest_until_s = -math.inf
+        self._rested_s = 0.0
+        self._before_rest_per_s = math.inf
+
+    @property
+    def is_found(self) -> bool:
+        """Whether a 429 has told of a limit."""
+        return self._found_per_s is not None
+
+    def per_s(self, now_s: float) -> float:
+        """The pace; infinite where nothing holds back."""
+        peak = self._found_per_s
+        if peak is None:
+            return self._blind_per_s
+        elapsed_s = now_s - self._cut_s
+        if self._guarded_per_s is not None:
+            return min(peak, self._guarded_per_s * math.pow(GUARD_GROWTH, elapsed_s / GUARD_S))
+        beyond = elapsed_s / BACK_S - 1
+        per_s = max(LEAST_PER_S, peak * (1 + (1 - KEPT_SHARE) * beyond * beyond * beyond))
+        if beyond > 0:
+            per_s = min(per_s, max(peak, HEADROOM * self._used_per_s(now_s)))
+        return per_s
+
+    def shared(self, now_s: float, share: float) -> float:
+        """The pace while only a share of it is allowed: of what was used before, where it is infinite."""
+        per_s = self.per_s(now_s)
+        if share >= 1:
+            return per_s
+        return share * (max(FIRST_PER_S, self._before_rest_per_s) if math.isinf(per_s) else per_s)
+
+    def start(self, now_s: float) -> None:
+        """A call is sent."""
+        if self._first_s is None:
+            self._first_s = self._active(now_s)
+        self._used.add(self._active(now_s), 1.0)
+        if self._found_per_s is None and not math.isinf(self._blind_per_s):
+            self._started += 1
+            self._step(now_s)
+
+    def answered(self) -> None:
+        """A call was let in."""
+        self._answered += 1
+
+    def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
+        """A call was turned away: cut, once per episode. What was sent before the last cut tells nothing new."""
+        self._used.add(self._active(now_s), -1.0)
+        if now_s < self._next_cut_s or sent_s < self._cut_s:
+            return
+        old_per_s = self.per_s(now_s)
+        used_per_s = self._used_per_s(now_s)
+        self._found_per_s = max(LEAST_FOUND_PER_S, min(old_per_s, used_per_s))
+        self._guarded_per_s = SLOW_DOWN_SHARE * self._found_per_s if slow_down else None
+        self._cut_s = now_s
+        self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
+        self._note(now_s, old_per_s, slow_down)
+
+    def explained(self, now_s: float) -> None:
+        """A call was turned away, but not for the pace: what was found goes, and the way is free for more."""
+        self._used.add(self._active(now_s), -1.0)
+        if self._found_per_s is not None:
+            self._found_per_s = self._guarded_per_s = None
+            self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s))
+            self._step_s = None
+
+    def rest(self, now_s: float, until_s: float) -> None:
+        """Nothing goes until then."""
+        begin_s = max(now_s, self._rest_until_s)
+        if until_s > begin_s:
+            self._rested_s += until_s - begin_s
+            self._rest_until_s = until_s
+
+    def remember(self, now_s: float) -> None:
+        """The pace of now is the one to come back to when a breaker has closed again."""
+        self._before_rest_per_s = self._used_per_s(now_s)
+
+    def look_ahead(self, blind: bool) -> None:
+        """Ramp up from the begin, or not at all, as long as no 429 was seen."""
+        self._blind_per_s = FIRST_PER_S if blind else math.inf
+        self._step_s = None
+
+    def _used_per_s(self, now_s: float) -> float:
+        active_s = self._active(now_s)
+        since_s = active_s - self._first_s if self._first_s is not None else 0.0
+        return self._used.total(active_s) / min(USED_WINDOW_S, max(1.0, since_s))
+
+    def _active(self, now_s: float) -> float:
+        return max(now_s, self._rest_until_s) - self._rested_s
+
+    def _step(self, now_s: float) -> None:
+        if self._step_s is None:
+            self._step_s, self._started, self._answered = now_s, 1, 0
+        elapsed_s = now_s - self._step_s
+        enough = self._answered >= max(ENOUGH_ANSWERS, self._blind_per_s)
+        if elapsed_s < STEP_S and not (enough and elapsed_s >= SHORTEST_STEP_S):
+            return
+        if self._started >= IN_USE * self._blind_per_s * elapsed_s:
+            self._blind_per_s *= STEP
+        self._step_s, self._started, self._answered = now_s, 0, 0
+
+    def _note(self, now_s: float, old_per_s: float, slow_down: bool) -> None:
+        old_rpm = None if math.isinf(old_per_s) else round(60 * old_per_s, 1)
+        why = "the provider says that the traffic grows too fast" if slow_down else "the provider answered 429"
+        self._changes.note(now_s, "pace in rpm", old_rpm, round(60 * self.per_s(now_s), 1), why)

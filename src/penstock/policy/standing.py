@@ -1,0 +1,75 @@
+"""The standing of an account (a key at an endpoint), or of a model there: whether the provider lets it in.
+
+A refusal is nothing that back-off mends: who is refused stays out for minutes, and then one call tries again.
+"""
+
+import re
+
+from penstock.models import Failure
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 300.0, 3_600.0
+TRIAL_S = 60.0
+"""How long the one call that tries again is waited for, before another may."""
+
+_MAY_PASS = frozenset({401, 403, 404, 405, 407})
+"""Statuses that a provider's own trouble can cause for a moment, so that one is not believed after an answer."""
+_MONEY = re.compile(
+    r"quota|balance|billing|credit|spend|arrear|overdue|purchase|usage_limit|limitexceeded", re.IGNORECASE
+)
+"""Codes that say that money has run out, whatever the status."""
+
+
+class Standing:
+    """In until it is refused; then out for five minutes, doubling to an hour each time that it is refused again.
+
+    Refused for money, or before the first answer, it is out at once; else when a second refusal follows without an
+    answer between. What lands while it is out was in flight when it went out, and changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        """What the provider said last; None since the last answer."""
+        self._answered = False
+        self._out_until_s = 0.0
+        self._trial_until_s = 0.0
+        self._pause_s = 0.0
+
+    def out_until_s(self, now_s: float) -> float:
+        """Until when it is out, on the monotonic clock; 0 when it is in."""
+        until_s = max(self._out_until_s, self._trial_until_s)
+        return until_s if now_s < until_s else 0.0
+
+    def start(self, now_s: float) -> None:
+        """A call is sent. After a pause it is the one that tries again: others wait for what it comes to."""
+        if self._pause_s and now_s >= self._out_until_s:
+            self._trial_until_s = now_s + TRIAL_S
+
+    def refuse(self, now_s: float, failure: Failure) -> bool:
+        """The provider refused it; whether it is out now."""
+        if now_s < self._out_until_s:
+            return True
+        believed = self.failure is not None or not self._answered or not _may_pass(failure)
+        self.failure = failure
+        if believed:
+            self._go_out(now_s, failure.retry_after_s or 0.0)
+        return believed
+
+    def answered(self, now_s: float) -> None:
+        """The provider answered: it is in, and what was said before is forgotten."""
+        self._answered = True
+        if self.failure is not None and now_s >= self._out_until_s:
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Let it in again, as if it had never been refused."""
+        self.failure = None
+        self._out_until_s = self._trial_until_s = self._pause_s = 0.0
+
+    def _go_out(self, now_s: float, asked_s: float) -> None:
+        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s) if self._pause_s else FIRST_PAUSE_S
+        self._out_until_s = now_s + max(self._pause_s, asked_s)
+        self._trial_until_s = 0.0
+
+
+def _may_pass(failure: Failure) -> bool:
+    return failure.status in _MAY_PASS and not _MONEY.search(failure.code or "")

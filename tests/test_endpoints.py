@@ -203,3 +203,57 @@ def test_the_embedded_model_needs_no_address() -> None:
 def test_no_key_shows() -> None:
     """Whoever prints an endpoint prints no key."""
     assert "sk-of" not in repr(resolve(environ=KEYS))
+
+
+# Limits and rank
+
+
+def of_table(**table: Any) -> Endpoint:
+    """The endpoint of this table."""
+    return resolve("mine", endpoints={"mine": {"base_url": "https://mine.example/v1"} | table})
+
+
+def test_an_endpoint_has_limits_and_a_rank() -> None:
+    """As its table says."""
+    endpoint = of_table(
+        priority=2, weight=3, rpm=60, tpm=1e6, max_concurrency=8, models={"gpt-4o": "four"}, price_multiplier=0.5
+    )
+    assert (endpoint.priority, endpoint.weight) == (2, 3.0)
+    assert (endpoint.rpm, endpoint.tpm, endpoint.max_concurrency) == (60.0, 1e6, 8)
+    assert (endpoint.models, endpoint.price_multiplier) == ({"gpt-4o": "four"}, 0.5)
+
+
+def test_it_has_none_unless_it_says_so() -> None:
+    """And stands with all others in the first rank."""
+    endpoint = of_table()
+    assert (endpoint.priority, endpoint.weight, endpoint.price_multiplier) == (1, 1.0, 1.0)
+    assert (endpoint.rpm, endpoint.tpm, endpoint.max_concurrency, endpoint.models) == (None, None, None, {})
+
+
+@pytest.mark.parametrize("value", [0, -1, "many", True, [], float("nan"), float("inf")])
+@pytest.mark.parametrize("entry", ["priority", "weight", "rpm", "tpm", "max_concurrency"])
+def test_a_bad_number_is_told_with_its_place(entry: str, value: Any) -> None:
+    """File, table and entry, and what else it may hold."""
+    with pytest.raises(UsageError, match=rf"^penstock.toml: \[endpoints.mine\]: .*`\$.{entry}`") as caught:
+        of_table(**{entry: value})
+    assert "It may hold: base_url, api_key_env" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"price_multiplier": -0.1},
+        {"price_multiplier": float("nan")},
+        {"models": {"gpt-4o": ""}},
+        {"models": ["gpt-4o"]},
+        {"api_keys": []},
+        {"api_keys": "sk-1"},
+        {"api_keys_env": []},
+        {"api_key_env": ""},
+        {"api_keys_file": ""},
+    ],
+)
+def test_other_bad_values_are_told_with_their_place(table: dict[str, Any]) -> None:
+    """As those are."""
+    with pytest.raises(UsageError, match=rf"^penstock.toml: \[endpoints.mine\]: .*`\$.{next(iter(table))}"):
+        of_table(**table)

@@ -59,13 +59,15 @@ async def launch(
     pricing = Pricing.free() if _is_local(pools) else Pricing.from_config(config)
     _refuse_unpriced_budget(options, pools, pricing)
     async with serving(pools) as served:
+        connections = Connections(lambda endpoint, key: make_transport(endpoint, options, key))
+        connections.open(served.endpoints)
         plan = Plan(
             folder=folder,
             options=options,
             source=opened,
             sinks=all_sinks,
             pools=served,
-            connections=Connections(lambda endpoint, key: make_transport(endpoint, options, key)),
+            connections=connections,
             reload_pools=lambda: served.reload_keys(os.environ, load_config()),
             pricing=pricing,
             observers=observers,

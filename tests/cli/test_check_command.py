@@ -143,7 +143,9 @@ def test_a_pool_in_order_can_be_used(cli: Cli) -> None:
 
 def test_several_keys_for_a_server_that_is_not_there(folder: Path, cli: Cli) -> None:
     """That is told once, and not for each of them."""
-    (folder / "penstock.toml").write_text('[endpoints.a]\nbase_url = "http://no-such-host.invalid/v1"\napi_key = "k,l"\n')
+    (folder / "penstock.toml").write_text(
+        '[endpoints.a]\nbase_url = "http://no-such-host.invalid/v1"\napi_key = "k,l"\n'
+    )
     ended = cli("check", "--endpoint", "a")
     assert ended.code == 1
     assert ended.out.count("✗") == 1

@@ -73,6 +73,35 @@ def test_a_preset_without_its_key_is_only_a_warning(folder: Path, cli: Cli) -> N
     assert "warning: There is no API key for the endpoint 'poloapi': POLOAPI_API_KEY is not set." in ended.out
 
 
+def test_it_shows_what_the_first_endpoint_of_a_pool_would_get(folder: Path, cli: Cli) -> None:
+    """Its address, its name for the model and its price; keys that are missing or named twice are told."""
+    (folder / "rows.jsonl").write_text('{"text": "one"}\n' * 1000)
+    (folder / "penstock.toml").write_text(
+        """
+        [endpoints.near]
+        base_url = "http://127.0.0.1:1/v1"
+        api_keys = ["sk-1", "sk-1"]
+        models = { m = "theirs" }
+        price_multiplier = 0.5
+        [endpoints.far]
+        base_url = "http://127.0.0.1:2/v1"
+        api_key_env = "FAR_API_KEY"
+        priority = 2
+        [models.m]
+        endpoints = ["far", "near"]
+        [pricing]
+        "theirs" = { input = 1000, output = 2000 }
+        """
+    )
+    ended = cli("run", "rows.jsonl", "-m", "m", *PROMPT, "--param", "max_tokens=10", "--dry-run")
+    assert ended.code == 0
+    assert ended.out.count("POST http://127.0.0.1:1/v1/chat/completions") == 3
+    assert ended.out.count('"model": "theirs"') == 3
+    assert "at most about $11.00" in ended.out
+    assert "warning: There is no API key for the endpoint 'far': FAR_API_KEY is not set." in ended.out
+    assert "api_keys, key 2 is the same key as penstock.toml [endpoints.near] api_keys, key 1" in ended.out
+
+
 def test_without_a_limit_the_output_is_unknown(dry_run: Ended) -> None:
     """And no price is made up for this machine."""
     assert "unknown: no max_tokens is given" in dry_run.out

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,15 @@ class Provider:
             self._changed.notify_all()
 
 
+class Handed(list[Any]):
+    """Rows that a source takes as many at a time as it asks for: those of a plain list come as its thread gets on."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Give one row after the other, without a wait."""
+        for row in self:
+            yield row
+
+
 class ListSink:
     """Takes a batch whole or not at all. With `refuse_after` it takes so many batches and refuses the next.
 
@@ -199,15 +208,19 @@ class Runs:
         handle_signals: bool = False,
         **options: Any,
     ) -> Plan:
-        """A run over rows (or a source, or None) with options; the model is "m" unless given."""
+        """A run over rows (or a source, or None) with options; the model is "m" unless given.
+
+        Of a list as many rows as its first chunk holds are taken before any is sent.
+        """
         draw = options.pop("draw", random.random)
         pools = pools_of(options.pop("config", None))
+        rows = Handed(rows) if isinstance(rows, list) else rows
         connect = options.pop("connect", None)
         pricing = options.pop("pricing", None) or Pricing.free()
         return Plan(
             folder=self.folder,
             options=RunOptions(**({"model": "m"} | options)),
-            source=IterableSource(rows) if isinstance(rows, list | tuple | Iterator) else rows,
+            source=IterableSource(rows) if isinstance(rows, list | Iterator) else rows,
             sinks=sinks,
             pools=pools,
             connections=Connections(connect or (lambda endpoint, key: FunctionTransport(provider))),

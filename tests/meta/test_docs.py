@@ -16,6 +16,7 @@ import pytest
 from penstock.cli.main import COMMANDS, make_app
 from penstock.endpoints import resolve_endpoint
 from penstock.options import resolve_options
+from penstock.pools import resolve_pools
 from penstock.pricing import Pricing
 
 ROOT = Path(__file__).parents[2]
@@ -144,14 +145,21 @@ def test_python_compiles(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_settings_are_accepted(page: str) -> None:
+def test_settings_are_accepted(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program takes every `penstock.toml` on a page."""
     for block in blocks(page, "toml"):
         config = tomllib.loads(block)
         resolve_options({}, {}, config)
         Pricing.from_config(config)
+        keys = dict.fromkeys([*re.findall(r"[A-Z_]+_KEY\w*", block), "OPENAI_API_KEY"], "sk-none")
+        for path in re.findall(r'api_keys_file = "(.+)"', block):
+            (tmp_path / path).write_text("sk-none\n")
+            (tmp_path / path).chmod(0o600)
+        monkeypatch.chdir(tmp_path)
         for name in config.get("endpoints", {}):
-            resolve_endpoint(name, None, dict.fromkeys(re.findall(r"[A-Z_]+_API_KEY", block), "sk-none"), config)
+            resolve_endpoint(name, None, keys, config)
+        for model in config.get("models", {}):
+            assert resolve_pools(None, None, keys, config).routes(model)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from penstock.endpoints import Endpoint
 from penstock.engine.allowance import FIRST_CALLS, Allowance
 from penstock.engine.connections import Connections
-from penstock.engine.gate import Caps, Gate
+from penstock.engine.gate import Caps, Gate, limits_at
 from penstock.engine.ledger import Ledger
 from penstock.engine.scopes import Scopes
 from penstock.options import RunOptions
@@ -39,13 +39,13 @@ def make_gate(
         most = endpoint.max_concurrency or sys.maxsize
         concurrency = _fixed(options)
         return Flow(
-            Limits(endpoint.rpm, endpoint.tpm),
+            limits_at(endpoint, limits),
             None if concurrency is None else min(concurrency, most),
             min(options.max_concurrency, most),
         )
 
-    scopes = Scopes(pools, connections, make_flow)
     limits = Limits(options.rpm, options.tpm)
+    scopes = Scopes(pools, connections, make_flow)
     return Gate(scopes, ledger, allowance, draw, Caps(_fixed(options), options.max_concurrency, limits))
 
 

@@ -1,6 +1,6 @@
 """The run's transports: one for each endpoint and key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from penstock.endpoints import Endpoint, Key
 from penstock.redaction import Secret
@@ -20,6 +20,12 @@ class Connections:
         if name not in self._transports:
             self._transports[name] = self._make(endpoint, key)
         return self._transports[name]
+
+    def open(self, endpoints: Iterable[Endpoint]) -> None:
+        """Make the transports of all these endpoints. Raises `UsageError` for what none can be made of."""
+        for endpoint in endpoints:
+            for key in endpoint.keys:
+                self(endpoint, key)
 
     async def aclose(self) -> None:
         """Close every transport."""

@@ -247,24 +247,32 @@ class Dispatcher:
         timeout_s = deadline_s(self._policy.timeout_s, work.timeouts) if work.timeouts else None
         outcome = await call(scope.lane, work.request, timeout_s, look)
         now_s = self._clock.monotonic_s()
-        if isinstance(outcome, Response) and work.flying > 1:
-            self._drop_copies(work, place, now_s)
+        if self._hedges is not None and isinstance(outcome, Response):
+            self._hedges.answered(max(now_s - place.started_s, self._drop_copies(work, place, now_s)))
         money = self._gate.land(place, work, outcome, now_s)
         work.record(attempt_of(scope.lane, work, started_at, (now_s - place.started_s) * 1000, outcome, money), now_s)
         self._land(work, place, outcome, now_s)
 
-    def _drop_copies(self, work: Work, place: Place, now_s: float) -> None:
-        """The other copy of a hedged call: it may be billed as well, and its answer is not waited for."""
+    def _drop_copies(self, work: Work, place: Place, now_s: float) -> float:
+        """The other copy of a hedged call: it may be billed as well, and its answer is not waited for.
+
+        Returns the seconds that it has taken, 0 where there is none.
+        """
+        if work.flying == 1:
+            return 0.0
+        longest_s = 0.0
         for asyncio_task, (other, its_place) in self._calls.items():
             if other is work and its_place is not place and asyncio_task.cancel():
                 unknown_cost = self._gate.give_up(its_place, work, now_s)
                 flown_s = now_s - its_place.started_s
+                longest_s = max(longest_s, flown_s)
                 failure = Failure(Fault.AMBIGUOUS, "given up: another copy was answered first")
                 started_at = self._clock.unix_s() - flown_s
                 attempt = attempt_of(
                     its_place.scope.lane, work, started_at, flown_s * 1000, failure, (None, unknown_cost)
                 )
                 work.record(msgspec.structs.replace(attempt, hedge=True), now_s)
+        return longest_s
 
     def _end_call(self, asyncio_task: asyncio.Task[None]) -> None:
         work, place = self._calls.pop(asyncio_task)
@@ -288,8 +296,6 @@ class Dispatcher:
         self._reached = self.answered = True
         self._unsent_since_s = None
         self._answered_s = now_s
-        if self._hedges is not None:
-            self._hedges.answered(now_s - place.started_s)
         self._settle_call(work, place, work.answered(outcome, self._gate.currency, self._clock.unix_s()))
 
     def _settle_call(self, work: Work, place: Place, result: Result) -> None:

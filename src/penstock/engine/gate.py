@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from penstock.endpoints import Endpoint
 from penstock.engine.allowance import Allowance
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place, Scope
@@ -332,6 +333,8 @@ class Gate:
             for _ in range(self._in_flight):
                 self._whole.start(now_s)
         self._whole.configure(now_s, limits)
+        for scope in self._scopes:
+            scope.flow.configure(now_s, limits_at(scope.lane.endpoint, limits))
 
     def _fix_concurrency(self, now_s: float, concurrency: int | None) -> None:
         self._concurrency = concurrency
@@ -339,6 +342,11 @@ class Gate:
         for scope in self._scopes:
             most = scope.lane.endpoint.max_concurrency or sys.maxsize
             scope.flow.fix_concurrency(now_s, None if concurrency is None else min(concurrency, most))
+
+
+def limits_at(endpoint: Endpoint, limits: Limits) -> Limits:
+    """What a scope of an endpoint is known to take: its own limits, or else the run's, which it need not find out."""
+    return Limits(endpoint.rpm or limits.rpm, endpoint.tpm or limits.tpm)
 
 
 def _status(scope: Scope, now_s: float, now_unix_s: float) -> ScopeStatus:

@@ -33,9 +33,6 @@ class Scopes:
         self._scopes: dict[tuple[str, str, str], Scope] = {}
         self._accounts: dict[tuple[str, str], Standing] = {}
         self._offers: dict[tuple[str, str], Standing] = {}
-        for endpoint in pools.endpoints:
-            for key in endpoint.keys:
-                connect(endpoint, key)
 
     def __iter__(self) -> Iterator[Scope]:
         return iter(self._scopes.values())

@@ -55,7 +55,7 @@ class Steering:
                 self._shutdown.request_at_least(1)
                 return words
             case Stop():
-                words = f"Stopping now: {self._in_flight()} are given up, and may be billed."
+                words = f"Stopping now: {self._in_flight()} given up, which may be billed."
                 self._shutdown.request_at_least(2)
                 return words
 

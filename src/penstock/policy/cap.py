@@ -9,8 +9,8 @@ from collections import deque
 NEEDED, MOST_NEEDED = 3, 24
 """Episodes in a row that must agree; twice as many each time that the number was wrong after all."""
 TOLERANCE = 1.06
-MORE_AFTER_S = 60.0
-"""How long without a 429 until one more is tried."""
+MORE_AFTER_S, LONGEST_S = 60.0, 480.0
+"""How long without a 429 until one more is tried; twice as long each time that it was refused."""
 WRONG_AFTER = 3
 """So many episodes within that time show that something else is the limit."""
 
@@ -18,7 +18,7 @@ WRONG_AFTER = 3
 class Cap:
     """`most` calls may be in flight at the provider; None where nothing tells of such a limit."""
 
-    __slots__ = ("_agreeing", "_needed", "_peak", "_recent_s", "_seen_s", "most", "tried_s")
+    __slots__ = ("_agreeing", "_more_after_s", "_needed", "_peak", "_recent_s", "_seen_s", "most", "tried_s")
 
     def __init__(self) -> None:
         self.most: int | None = None
@@ -27,6 +27,7 @@ class Cap:
         self._needed = NEEDED
         self._agreeing: deque[tuple[int, int]] = deque(maxlen=NEEDED)
         self._recent_s: deque[float] = deque(maxlen=WRONG_AFTER)
+        self._more_after_s = MORE_AFTER_S
         self._peak = 0
         self._seen_s = float("-inf")
 
@@ -49,7 +50,7 @@ class Cap:
 
     def try_more(self, now_s: float) -> bool:
         """One more, if it is time; whether it is."""
-        if self.most is None or now_s < self.tried_s + MORE_AFTER_S:
+        if self.most is None or now_s < self.tried_s + self._more_after_s:
             return False
         self.most += 1
         self.tried_s = now_s
@@ -61,6 +62,7 @@ class Cap:
         if len(counts) == self._needed and max(*counts, *peaks) <= _about(min(counts)):
             self.most = max(1, min(counts) - 1)
             self._recent_s.clear()
+            self._more_after_s = MORE_AFTER_S
 
     def _confirm(self, now_s: float, most: int, in_flight: int) -> bool:
         self._recent_s.append(now_s)
@@ -71,6 +73,7 @@ class Cap:
             self._agreeing = deque(maxlen=self._needed)
             return False
         self.most = max(1, min(most, in_flight) - 1)
+        self._more_after_s = min(LONGEST_S, 2 * self._more_after_s)
         return True
 
 

@@ -17,14 +17,18 @@ START = 20
 FEWEST_OF_ROUND = 10
 IN_USE = 0.8
 """A limit is judged only when this share of it was used."""
-GAIN_OF_DOUBLING, GAIN_OF_PROBE = 1.2, 1.02
+GAIN_OF_PROBE = 1.02
+NEEDED_SHARE = 0.2
+"""Growth goes on while a step brings this share of what it adds: twice as many in flight a fifth more tokens."""
+SMALLEST_STEP = 1.25
 FLAT_ROUNDS = 2
 PROBE_STEP = 1.08
-HOLD_ROUNDS = 6
+HOLD_ROUNDS, LONGEST_HOLD_ROUNDS = 6, 48
+"""After a probe without gain; twice as many after each further one."""
 CUT_SHARE = 0.7
 MEMORY = 0.05
 NEARLY_ALL = 0.95
-MARGIN = 1.1
+MARGIN = 1.05
 """What is in flight beyond the knee, so that nothing stands idle."""
 FLAT = "more in flight brought no more tokens per second"
 
@@ -52,15 +56,16 @@ class _Round:
 
 
 class _Rung(msgspec.Struct, frozen=True):
-    """A limit that was judged, and the tokens per second that it brought."""
+    """A limit that was judged: what was in flight under it on average, and the tokens per second that it brought."""
 
     limit: int
+    in_flight: float
     delivered: float
 
     @property
     def speed(self) -> float:
         """Of one call."""
-        return self.delivered / self.limit
+        return self.delivered / self.in_flight
 
 
 class Concurrency:
@@ -76,10 +81,11 @@ class Concurrency:
         self._mean_latency_s: float | None = None
         self._round = _Round(0.0)
         self._rungs: list[_Rung] = []
-        self._doubling = True
+        self._growing = True
         self._flat = 0
         self._probed: _Rung | None = None
         self._hold = 0
+        self._next_hold = HOLD_ROUNDS
 
     def land(self, now_s: float, landing: Landing, in_flight: int) -> None:
         """Learn from a call's end; `in_flight` counts it too."""
@@ -104,8 +110,8 @@ class Concurrency:
         turn.flown_s += flown_s
         if not timed_out:
             turn.delivered += landing.output_tokens or landing.tokens or 1
-        if turn.landed >= max(self._found, FEWEST_OF_ROUND):
-            self._judge(now_s)
+        if turn.landed >= max(FEWEST_OF_ROUND, self._found // 2 if self._growing else self._found):
+            self._judge(now_s, in_flight)
 
     def start(self, in_flight: int) -> None:
         """A call was sent, and so many are in flight now."""
@@ -123,31 +129,33 @@ class Concurrency:
         """A number that is kept exactly, or None to find one."""
         self._fixed = fixed
         self._cap = Cap()
-        self._doubling, self._flat, self._probed, self._rungs = True, 0, None, []
+        self._growing, self._flat, self._probed, self._rungs = True, 0, None, []
         self._set(now_s, max(1, min(self._found, self._ceiling)) if fixed is None else fixed, "set by the user")
 
-    def _judge(self, now_s: float) -> None:
+    def _judge(self, now_s: float, in_flight: int) -> None:
         turn = self._round
         self._round = _Round(now_s)
-        if turn.mean_in_flight < IN_USE * self._found:
+        if in_flight < IN_USE * self._found:
             return
-        delivered = turn.mean_in_flight * turn.speed
-        if self._doubling:
-            self._judge_doubling(now_s, delivered)
+        rung = _Rung(self._found, turn.mean_in_flight, turn.mean_in_flight * turn.speed)
+        if self._growing:
+            self._judge_growth(now_s, rung)
         else:
-            self._judge_probe(now_s, delivered)
+            self._judge_probe(now_s, rung)
 
-    def _judge_doubling(self, now_s: float, delivered: float) -> None:
-        best = max((rung.delivered for rung in self._rungs), default=0.0)
-        self._rungs.append(_Rung(self._found, delivered))
-        if delivered >= GAIN_OF_DOUBLING * best:
+    def _judge_growth(self, now_s: float, rung: _Rung) -> None:
+        """The next step is as large as the last one's gain, so that little is overshot where the gain gets less."""
+        last = self._rungs[-1] if self._rungs else None
+        step, gain = (1.0, 2.0) if last is None else (rung.in_flight / last.in_flight, rung.delivered / last.delivered)
+        if last is None or gain >= 1 + NEEDED_SHARE * (step - 1):
             self._flat = 0
-            more = min(self._ceiling, 2 * self._found)
+            self._rungs.append(rung)
+            more = min(self._ceiling, round(min(2.0, max(SMALLEST_STEP, gain)) * self._found))
             self._set(now_s, more, "more in flight still bring more tokens per second")
             return
         self._flat += 1
         if self._flat >= FLAT_ROUNDS:
-            self._doubling = False
+            self._growing = False
             self._set(now_s, self._knee(), FLAT)
 
     def _knee(self) -> int:
@@ -158,25 +166,27 @@ class Concurrency:
                 return min(self._found, rung.limit, max(below.limit, round(MARGIN * most / below.speed)))
         return self._found
 
-    def _judge_probe(self, now_s: float, delivered: float) -> None:
+    def _judge_probe(self, now_s: float, rung: _Rung) -> None:
         before, self._probed = self._probed, None
-        if before is not None:
-            if delivered < GAIN_OF_PROBE * before.delivered:
-                self._hold = HOLD_ROUNDS
-                self._set(now_s, before.limit, FLAT)
+        if before is not None and rung.delivered < GAIN_OF_PROBE * before.delivered:
+            self._hold = self._next_hold
+            self._next_hold = min(LONGEST_HOLD_ROUNDS, 2 * self._next_hold)
+            self._set(now_s, before.limit, FLAT)
             return
         self._hold -= 1
-        if self._hold < 0 and self._found < self._ceiling:
-            self._probed = _Rung(self._found, delivered)
+        if before is not None:
+            self._hold, self._next_hold = 0, HOLD_ROUNDS
+        if self._hold <= 0 and self._found < self._ceiling:
+            self._probed = rung
             more = min(self._ceiling, max(self._found + 1, int(PROBE_STEP * self._found)))
             self._set(now_s, more, "trying whether more bring more tokens per second")
 
     def _cut(self, now_s: float) -> None:
         self._crowding.cut(now_s, self._mean_latency_s or 0.0)
         limit = int(CUT_SHARE * self._found)
-        if self._doubling:
+        if self._growing:
             limit = min(limit, self._knee())
-        self._doubling, self._probed, self._hold = False, None, HOLD_ROUNDS
+        self._growing, self._probed, self._hold = False, None, self._next_hold
         self._set(now_s, max(1, limit), "too many calls of the last minute timed out")
 
     def _set(self, now_s: float, found: int, why: str) -> None:

@@ -22,8 +22,10 @@ BACK_S = 45.0
 HEADROOM = 1.25
 RELEASE = 2.0
 USED_WINDOW_S = 10.0
-LEAST_PER_S = 0.1
-LEAST_FOUND_PER_S = 0.2
+CALLS_BACK = 20
+"""Where calls are rare the way back takes so many of them, and not 45 s."""
+FEW = 5
+LEAST_PER_S = 0.005
 SHORTEST_EPISODE_S = 5.0
 GUARD_GROWTH, GUARD_S = 1.5, 900.0
 """After `slow_down`: at most half as much again in a quarter of an hour, until the old pace is reached."""
@@ -41,7 +43,9 @@ class Pace:
         self._step_s: float | None = None
         self._started = self._answered = 0
         self._found_per_s: float | None = None
+        self._back_s = BACK_S
         self._cut_s = -math.inf
+        self._since_cut = 0
         self._next_cut_s = -math.inf
         self._guarded_per_s: float | None = None
         self._used = SlidingSum(USED_WINDOW_S, 20)
@@ -63,7 +67,7 @@ class Pace:
         elapsed_s = now_s - self._cut_s
         if self._guarded_per_s is not None:
             return min(peak, self._guarded_per_s * math.pow(GUARD_GROWTH, elapsed_s / GUARD_S))
-        beyond = elapsed_s / BACK_S - 1
+        beyond = elapsed_s / self._back_s - 1
         per_s = max(LEAST_PER_S, peak * (1 + (1 - KEPT_SHARE) * beyond * beyond * beyond))
         if beyond > 0:
             per_s = min(per_s, max(peak, HEADROOM * self._used_per_s(now_s)))
@@ -81,6 +85,7 @@ class Pace:
         if self._first_s is None:
             self._first_s = self._active(now_s)
         self._used.add(self._active(now_s), 1.0)
+        self._since_cut += 1
         if self._found_per_s is None and not math.isinf(self._blind_per_s):
             self._started += 1
             self._step(now_s)
@@ -92,13 +97,16 @@ class Pace:
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
         """A call was turned away: cut, once per episode. What was sent before the last cut tells nothing new."""
         self._used.add(self._active(now_s), -1.0)
-        if now_s < self._next_cut_s or sent_s < self._cut_s:
+        if sent_s < self._cut_s:
+            return
+        self._since_cut -= 1
+        if now_s < self._next_cut_s:
             return
         old_per_s = self.per_s(now_s)
-        used_per_s = self._used_per_s(now_s)
-        self._found_per_s = max(LEAST_FOUND_PER_S, min(old_per_s, used_per_s))
+        self._found_per_s = max(LEAST_PER_S, min(old_per_s, self._borne_per_s(now_s)))
         self._guarded_per_s = SLOW_DOWN_SHARE * self._found_per_s if slow_down else None
-        self._cut_s = now_s
+        self._back_s = max(BACK_S, CALLS_BACK / self._found_per_s)
+        self._cut_s, self._since_cut = now_s, 0
         self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
         self._note(now_s, old_per_s, slow_down)
 
@@ -125,6 +133,15 @@ class Pace:
         """Ramp up from the begin, or not at all, as long as no 429 was seen."""
         self._blind_per_s = FIRST_PER_S if blind else math.inf
         self._step_s = None
+
+    def _borne_per_s(self, now_s: float) -> float:
+        """What was let in of late. Where that is little, for the provider counts in minutes, since the last cut; and
+        nothing let in since then says nothing of the pace."""
+        if self._found_per_s is None or self._since_cut >= FEW:
+            return self._used_per_s(now_s)
+        if self._since_cut <= 0:
+            return self._found_per_s
+        return (self._since_cut + 1) / (now_s - self._cut_s)
 
     def _used_per_s(self, now_s: float) -> float:
         active_s = self._active(now_s)

@@ -37,8 +37,10 @@ class Pump(ABC):
 
         Raises `SourceBroken` with what the iterable raised. Being cancelled loses nothing.
         """
+        # Looked at before the rows: all that it added before it came to rest is seen, and no more is asked for.
+        resting = not self._working
         while not self._ready and not self._ended:
-            if not self._working:
+            if resting:
                 self._working = True
                 self._ask(limit)
             # Cleared before looking again: what is added after the look signals anew.
@@ -46,6 +48,7 @@ class Pump(ABC):
             self._changed.clear()
             if self._working and not self._ready:
                 await self._changed.wait()
+            resting = not self._working
         if not self._ready and self._error is not None:
             raise SourceBroken(f"The rows stopped with {type(self._error).__name__}: {self._error}") from self._error
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]

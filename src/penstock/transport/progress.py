@@ -23,8 +23,8 @@ class Body(msgspec.Struct, eq=False):
     """A response body as far as it has come, in `parts`.
 
     As a context it ends its task's wait for the next part when the body is given up, and the block with it. Nothing
-    else may be awaited inside. The HTTP client may hand a part over where a cancellation should have ended the wait, and
-    so lose it; whose ever it was, it counts.
+    else may be awaited inside. The HTTP client loses a cancellation when a part comes at the same moment, so whoever
+    cancelled the task, it is looked for with each part and at the end.
     """
 
     task: asyncio.Task[Any]

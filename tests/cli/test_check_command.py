@@ -124,6 +124,7 @@ def test_every_key_of_every_endpoint_is_tried(cli: Cli) -> None:
         "✗ keys.txt line 3",
         "✗ keys.txt line 4",
     ]
+    assert f"✗ keys.txt line 4: has {len(KEY) + 8} characters, of which {len(KEY) + 1} are the key" in lines
     assert "the model 'small' answers" in ended.out
     assert "the model 'medium' answers" in ended.out
     assert KEY not in ended.out + ended.err

@@ -133,7 +133,7 @@ def test_an_outage_is_waited_out(teller: Teller, story: Story) -> None:
     assert 0 < bill.faults <= story.tasks
 
 
-@told(Story(60, outage="#20+2:status=429,retry_after=1"), Story(6_000, 1_200, "#500+60:status=429,retry_after=5"))
+@told(Story(30, outage="#20+2:status=429,retry_after=1"), Story(6_000, 1_200, "#500+60:status=429,retry_after=5"))
 def test_a_storm_of_429_is_waited_out(teller: Teller, story: Story) -> None:
     """Being throttled fails no task however long it lasts, and what the provider asks is done."""
     with running(SimulatorSettings(rpm=LIMIT, latency_ms=50, outages=(parse_outage(story.outage),))) as sim:
@@ -158,7 +158,7 @@ DEATHS = ["status=401", "status=402", "status=429,code=insufficient_quota"]
 @told(Story(80), Story(20_000, ends_within_s=900))
 def test_a_run_goes_on_with_the_other_key(teller: Teller, story: Story, death: str) -> None:
     """One of two keys dies half-way: the tasks that it refused are answered by the other."""
-    after = story.tasks // 8
+    after = story.tasks // 16
     settings = SimulatorSettings(
         rpm=LIMIT, latency_ms=20, api_keys=KEYS, key_deaths=(parse_key_death(f"{KEYS[0]}:{after}:{death}"),)
     )
@@ -168,8 +168,9 @@ def test_a_run_goes_on_with_the_other_key(teller: Teller, story: Story, death: s
         bill = sim.bill()
         assert code == 0, said
         teller.assert_kept(story, sim)
-    assert bill.keys[key_label(KEYS[0])].billed == after
-    assert bill.keys[key_label(KEYS[1])].billed == story.tasks - after
+    billed = [bill.keys[key_label(key)].billed for key in KEYS]
+    assert 0 < billed[0] <= after
+    assert sum(billed) == story.tasks
 
 
 @pytest.mark.parametrize("death", DEATHS)

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.clock import Clock, SystemClock, Timer
+from penstock.clock import Clock, ManualClock, Timer
 from penstock.engine.allowance import Allowance
 from penstock.engine.connections import Connections
 from penstock.engine.delivery import reader_of
@@ -34,20 +33,17 @@ from penstock.transport.fake import FunctionTransport, respond
 HARD_LIMIT_S = 20.0
 """Nothing here takes a second; what takes this long hangs."""
 
-CLOCK_SPEED = 50.0
-"""How much faster time passes in these runs: a breaker that opens for seconds opens for a moment."""
 
-
-class FastClock(SystemClock):
-    """The machine's clock, at `CLOCK_SPEED`."""
-
-    def monotonic_s(self) -> float:
-        """Seconds, each a fraction of a real one."""
-        return time.monotonic() * CLOCK_SPEED
+class LeapingClock(ManualClock):
+    """A clock on which time passes only by waiting: whoever waits is called at once, at the time he waited for."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
-        """Call back after as many of them."""
-        return super().call_later(delay_s / CLOCK_SPEED, callback)
+        """Leap there with the next turn of the loop, unless it is cancelled."""
+        return asyncio.get_running_loop().call_soon(self._leap, self.monotonic_s() + delay_s, callback)
+
+    def _leap(self, due_s: float, callback: Callable[[], None]) -> None:
+        self.advance(max(0.0, due_s - self.monotonic_s()))
+        callback()
 
 
 def pools_of(config: dict[str, Any] | None = None) -> Pools:
@@ -192,7 +188,6 @@ class Runs:
     good = staticmethod(good)
     rejected = staticmethod(rejected)
     hard_limit_s = HARD_LIMIT_S
-    clock_speed = CLOCK_SPEED
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "run"
@@ -239,19 +234,21 @@ class Runs:
         allowance = Allowance(concurrency, concurrency, lambda calls, amount: None)
         return Gate(scopes, Ledger(Pricing.free(), Budget(None)), allowance, random.random, Caps(concurrency))
 
-    def run(self, rows: Any, provider: Callable[[str, bytes], Any], **more: Any) -> Finished:
+    def run(
+        self, rows: Any, provider: Callable[[str, bytes], Any], clock: Clock | None = None, **more: Any
+    ) -> Finished:
         """Do a run to its end, which must come and leave no task behind."""
 
         async def work() -> Finished:
-            return await self.execute(self.plan(rows, provider, **more))
+            return await self.execute(self.plan(rows, provider, **more), clock)
 
         return asyncio.run(work())
 
     async def execute(self, plan: Plan, clock: Clock | None = None) -> Finished:
-        """The same on a loop that runs already."""
+        """The same on a loop that runs already. Waits take no time, unless there is a clock."""
         before = asyncio.all_tasks()
         async with asyncio.timeout(HARD_LIMIT_S):
-            finished = await execute(plan, clock or FastClock())
+            finished = await execute(plan, clock or LeapingClock())
         assert asyncio.all_tasks() <= before
         return finished
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.clock import SystemClock
+from penstock.clock import ManualClock
 from penstock.engine.dispatcher import MIN_FRESH, WAITING_PER_CALL
 from penstock.engine.intake import FIRST_CHUNK, MAX_CHUNK
 from penstock.events import Ending
@@ -33,13 +32,6 @@ async def turns(count: int) -> None:
     """Let everything that can happen without time passing happen."""
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-async def later(seconds: float) -> None:
-    """Let so much time pass."""
-    passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(seconds, passed.set_result, None)
-    await passed
 
 
 @pytest.mark.parametrize(("rows", "concurrency"), [(1, 1), (50, 1), (50, 7), (300, 100), (5, 100)])
@@ -89,63 +81,62 @@ def test_a_slow_answer_holds_no_other_back(runs: Runs) -> None:
 @pytest.mark.parametrize("failure", [AMBIGUOUS, UNSENT, OVERLOADED])
 def test_a_task_in_back_off_holds_no_place(runs: Runs, failure: Failure) -> None:
     """With one place only, the next task is sent while the first one waits for its second attempt."""
-    release = asyncio.Event()
+    clock = ManualClock()
 
-    async def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
+    def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
         if prompt == "b":
-            await release.wait()
+            clock.advance(LONGEST_FIRST_BACKOFF_S)
         return failure if (prompt, attempt) == ("a", 1) else runs.good()
 
-    async def work() -> None:
-        provider = runs.provider(answer)
-        run = asyncio.create_task(runs.execute(runs.plan(["a", "b"], provider, concurrency=1)))
-        await provider.until(lambda provider: provider.prompts == ["a", "b"])
-        release.set()
-        assert (await run).totals.ok == 2
-        assert provider.prompts == ["a", "b", "a"]
-
-    asyncio.run(work())
+    provider = runs.provider(answer)
+    assert runs.run(["a", "b"], provider, clock, concurrency=1, draw=lambda: 0.5).totals.ok == 2
+    assert provider.prompts == ["a", "b", "a"]
 
 
 def test_a_task_that_is_due_goes_before_fresh_ones(runs: Runs) -> None:
     """Else a run of a million rows would finish its first row last. Only the one whose turn it was goes before it."""
 
-    async def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
+    clock = ManualClock()
+
+    def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
         if prompt == "1":
-            await later(LONGEST_FIRST_BACKOFF_S)
+            clock.advance(LONGEST_FIRST_BACKOFF_S)
         return AMBIGUOUS if (prompt, attempt) == ("0", 1) else runs.good()
 
     provider = runs.provider(answer)
-    runs.run([str(i) for i in range(10)], provider, concurrency=1)
+    runs.run([str(i) for i in range(10)], provider, clock, concurrency=1, draw=lambda: 0.5)
     assert provider.prompts == ["0", "1", "2", "0", *map(str, range(3, 10))]
 
 
 def test_throttling_closes_the_gate_for_all(runs: Runs) -> None:
     """Not one call of the run leaves before the provider's time has passed."""
-    wait_s = 0.3
-    began_s: list[float] = []
-    throttled_s: list[float] = []
+    wait_s = 60.0
+    clock, sink = ManualClock(), runs.sink()
+
+    async def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
+        await provider.until(lambda provider: len(provider.prompts) >= 3)
+        if (prompt, attempt) == ("0", 1):
+            return throttled(wait_s)
+        await provider.until(lambda provider: provider.answered >= 1)
+        await turns(50)
+        return runs.good()
+
+    provider = runs.provider(answer)
 
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-
-        async def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
-            began_s.append(loop.time())
-            await provider.until(lambda provider: len(provider.prompts) >= 3)
-            if (prompt, attempt) != ("0", 1):
-                return runs.good()
-            throttled_s.append(loop.time())
-            return throttled(wait_s * runs.clock_speed)
-
-        provider = runs.provider(answer)
-        finished = await runs.execute(runs.plan([str(i) for i in range(20)], provider, concurrency=3))
-        assert finished.totals.ok == 20
+        plan = runs.plan([str(i) for i in range(20)], provider, concurrency=3, sinks=[sink])
+        run = asyncio.create_task(runs.execute(plan, clock))
+        await sink.first_taken.wait()
+        for seconds in (0.0, wait_s - 0.001):
+            clock.advance(seconds)
+            await turns(50)
+            assert provider.prompts == ["0", "1", "2"]
+        while not run.done():
+            clock.advance(1.0)
+            await turns(1)
+        assert (await run).totals.ok == 20
 
     asyncio.run(work())
-    # A call that was admitted in the same instant, or before, is on its way already.
-    later = [at for at in began_s if at > throttled_s[0] + 0.05]
-    assert len(later) >= 15
-    assert min(later) >= throttled_s[0] + wait_s
 
 
 def test_being_throttled_uses_up_no_attempt(runs: Runs) -> None:
@@ -180,11 +171,13 @@ def test_the_memory_window_is_bounded(runs: Runs) -> None:
         provider = runs.provider(answer)
         run = asyncio.create_task(runs.execute(runs.plan(rows(), provider, concurrency=10)))
         await provider.until(lambda provider: provider.answered >= blocked_after and provider.in_flight == 10)
+        while made - provider.answered < FIRST_CHUNK:
+            await turns(1)
         await turns(200)
         ahead.append(made - provider.answered)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
-        assert FIRST_CHUNK <= max(ahead) <= MIN_FRESH + MAX_CHUNK + 10
+        assert max(ahead) <= MIN_FRESH + MAX_CHUNK + 10
 
     asyncio.run(work())
 
@@ -209,16 +202,15 @@ def test_tasks_in_back_off_are_bounded(runs: Runs) -> None:
     assert len(begun) <= WAITING_PER_CALL * concurrency + MIN_FRESH + concurrency
 
 
-class CountingClock(SystemClock):
-    """The machine's clock; counts how often it is read."""
+class CountingClock(ManualClock):
+    """Counts how often it is read."""
 
-    def __init__(self) -> None:
-        self.reads = 0
+    reads = 0
 
     def monotonic_s(self) -> float:
-        """Seconds on the machine's clock."""
+        """Seconds moved so far."""
         self.reads += 1
-        return time.monotonic()
+        return super().monotonic_s()
 
 
 @pytest.mark.parametrize("end", ["paused", "cancelled"])
@@ -246,8 +238,9 @@ def test_a_back_off_that_ends_while_draining_wakes_nobody(runs: Runs, end: str) 
         await stopping.wait()
         if end == "cancelled":
             run.cancel()
-        await later(LONGEST_FIRST_BACKOFF_S + 0.05)
+        await turns(100)
         before = clock.reads
+        clock.advance(LONGEST_FIRST_BACKOFF_S)
         await turns(100)
         assert clock.reads - before <= 2
         release.set()

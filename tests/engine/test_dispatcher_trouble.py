@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from penstock.clock import SystemClock
+from penstock.clock import ManualClock, SystemClock
 from penstock.engine.dispatcher import FIRST_TASKS, Dispatcher
 from penstock.engine.requests import Renderer
 from penstock.events import Ending
@@ -80,7 +80,7 @@ def test_a_pause_waits_for_no_back_off(runs: Runs) -> None:
         return Failure(Fault.ACCOUNT, "no credit", 402)
 
     provider = runs.provider(answer)
-    finished = runs.run(["a", "b"], provider, concurrency=2, patience_s=90_000.0)
+    finished = runs.run(["a", "b"], provider, ManualClock(), concurrency=2, patience_s=90_000.0)
     assert (finished.reason, finished.totals.pending) == ("no credit", 2)
 
 
@@ -224,7 +224,7 @@ def test_ambiguous_attempts_of_tasks_that_stay_pending_are_disclosed(runs: Runs)
         return Failure(Fault.ACCOUNT, "no credit", 402)
 
     provider = runs.provider(answer)
-    finished = runs.run(["a", "b", "trouble"], provider, concurrency=3)
+    finished = runs.run(["a", "b", "trouble"], provider, ManualClock(), concurrency=3)
     assert (finished.totals.pending, finished.totals.unknown) == (3, 2)
 
 

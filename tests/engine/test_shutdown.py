@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.clock import ManualClock
 from penstock.engine.shutdown import Shutdown
 from penstock.events import Ending, Event, Finished, Notice
 from penstock.models import Failure, Fault, HttpResponse
@@ -127,7 +128,8 @@ def test_a_signal_waits_for_no_back_off(runs: Runs) -> None:
     provider = runs.provider(lambda prompt, attempt: asked)
 
     async def work() -> None:
-        run = asyncio.create_task(runs.execute(runs.plan(["a", "b"], provider, handle_signals=True)))
+        plan = runs.plan(["a", "b"], provider, handle_signals=True)
+        run = asyncio.create_task(runs.execute(plan, ManualClock()))
         await provider.until(lambda provider: provider.answered >= 1)
         signal.raise_signal(signal.SIGINT)
         finished = await run

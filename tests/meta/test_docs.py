@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.main import COMMANDS, make_app
-from penstock.endpoints import resolve_endpoint
+from penstock.endpoints import PRESETS, resolve_endpoint
 from penstock.options import resolve_options
 from penstock.pools import resolve_pools
 from penstock.pricing import Pricing
@@ -151,7 +151,8 @@ def test_settings_are_accepted(page: str, tmp_path: Path, monkeypatch: pytest.Mo
         config = tomllib.loads(block)
         resolve_options({}, {}, config)
         Pricing.from_config(config)
-        keys = dict.fromkeys([*re.findall(r"[A-Z_]+_KEY\w*", block), "OPENAI_API_KEY"], "sk-none")
+        presets = [preset.api_key_env for preset in PRESETS.values() if preset.api_key_env]
+        keys = dict.fromkeys([*re.findall(r"[A-Z_]+_KEY\w*", block), *presets], "sk-none")
         for path in re.findall(r'api_keys_file = "(.+)"', block):
             (tmp_path / path).write_text("sk-none\n")
             (tmp_path / path).chmod(0o600)

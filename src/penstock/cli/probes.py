@@ -105,7 +105,8 @@ def _in_one_line(key: Key, findings: list[Finding]) -> Finding:
     """What is wrong first, or else everything that is right behind the form of the key."""
     wrong = next((finding for finding in findings if finding.good is False), None)
     if wrong is not None:
-        return Finding(False, f"{key.label}: {wrong.text}", wrong.hint)
+        text = wrong.text.removeprefix(f"the key from {key.label} ")
+        return Finding(False, f"{key.label}: {text}", wrong.hint)
     return Finding(True, f"{key.label}: {'; '.join(finding.text for finding in findings[1:] if finding.good)}")
 
 

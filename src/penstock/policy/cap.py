@@ -11,14 +11,14 @@ NEEDED, MOST_NEEDED = 3, 24
 TOLERANCE = 1.06
 MORE_AFTER_S, LONGEST_S = 60.0, 480.0
 """How long without a 429 until one more is tried; twice as long each time that it was refused."""
-WRONG_AFTER = 3
+WRONG_AFTER = 2
 """So many episodes within that time show that something else is the limit."""
 
 
 class Cap:
     """`most` calls may be in flight at the provider; None where nothing tells of such a limit."""
 
-    __slots__ = ("_agreeing", "_more_after_s", "_needed", "_peak", "_recent_s", "_seen_s", "most", "tried_s")
+    __slots__ = ("_agreeing", "_more_after_s", "_needed", "_peak", "_recent_s", "_seen_s", "_step", "most", "tried_s")
 
     def __init__(self) -> None:
         self.most: int | None = None
@@ -28,6 +28,7 @@ class Cap:
         self._agreeing: deque[tuple[int, int]] = deque(maxlen=NEEDED)
         self._recent_s: deque[float] = deque(maxlen=WRONG_AFTER)
         self._more_after_s = MORE_AFTER_S
+        self._step = 1
         self._peak = 0
         self._seen_s = float("-inf")
 
@@ -41,6 +42,7 @@ class Cap:
         if sent_s < self._seen_s:
             return self.most is not None
         self._seen_s = self.tried_s = now_s
+        self._step = 1
         peak, self._peak = self._peak, in_flight
         if self.most is not None:
             return self._confirm(now_s, self.most, in_flight)
@@ -49,10 +51,11 @@ class Cap:
         return self.most is not None
 
     def try_more(self, now_s: float) -> bool:
-        """One more, if it is time; whether it is."""
+        """One more, if it is time, and twice as many more each time that it went well; whether it is."""
         if self.most is None or now_s < self.tried_s + self._more_after_s:
             return False
-        self.most += 1
+        self.most += self._step
+        self._step *= 2
         self.tried_s = now_s
         return True
 
@@ -67,7 +70,7 @@ class Cap:
     def _confirm(self, now_s: float, most: int, in_flight: int) -> bool:
         self._recent_s.append(now_s)
         often = len(self._recent_s) == WRONG_AFTER and now_s - self._recent_s[0] < MORE_AFTER_S
-        if often or _about(in_flight) < most:
+        if often or _about(in_flight) < most - 1:
             self.most = None
             self._needed = min(MOST_NEEDED, 2 * self._needed)
             self._agreeing = deque(maxlen=self._needed)
@@ -77,5 +80,5 @@ class Cap:
         return True
 
 
-def _about(count: int) -> float:
-    return max(count + 1, TOLERANCE * count)
+def _about(count: int) -> int:
+    return int(TOLERANCE * count)

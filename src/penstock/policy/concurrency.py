@@ -28,7 +28,7 @@ HOLD_ROUNDS, LONGEST_HOLD_ROUNDS = 6, 48
 CUT_SHARE = 0.7
 MEMORY = 0.05
 NEARLY_ALL = 0.95
-MARGIN = 1.05
+MARGIN = 1.15
 """What is in flight beyond the knee, so that nothing stands idle."""
 FLAT = "more in flight brought no more tokens per second"
 
@@ -89,10 +89,10 @@ class Concurrency:
 
     def land(self, now_s: float, landing: Landing, in_flight: int) -> None:
         """Learn from a call's end; `in_flight` counts it too."""
-        if self._fixed is not None or landing.kind not in (Kind.ANSWERED, Kind.TIMED_OUT):
-            return
         if self._cap.try_more(now_s):
             self._apply(now_s, "trying whether the provider lets one more in")
+        if self._fixed is not None or landing.kind not in (Kind.ANSWERED, Kind.TIMED_OUT):
+            return
         timed_out = landing.kind is Kind.TIMED_OUT
         flown_s = now_s - landing.sent_s
         self._crowding.land(now_s, timed_out)
@@ -119,8 +119,6 @@ class Concurrency:
 
     def throttled(self, now_s: float, sent_s: float, in_flight: int) -> bool:
         """A call was turned away while so many were in flight; whether that is because they were so many."""
-        if self._fixed is not None:
-            return False
         explained = self._cap.throttled(now_s, sent_s, in_flight)
         self._apply(now_s, "the provider lets no more in at once" if explained else "the provider lets more in at once")
         return explained

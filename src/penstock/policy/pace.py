@@ -5,6 +5,7 @@ flat around the old place, and beyond it only while what is allowed is used.
 """
 
 import math
+from collections import deque
 
 from penstock.policy.changes import Changes
 from penstock.policy.sliding import SlidingSum
@@ -12,7 +13,7 @@ from penstock.policy.sliding import SlidingSum
 FIRST_PER_S = 2.0
 STEP = 1.5
 STEP_S, SHORTEST_STEP_S = 5.0, 1.0
-ENOUGH_ANSWERS = 20
+ENOUGH_ANSWERS = 4
 """So many answers, or a second's worth if that is more, show what five seconds would show: the step may be shorter."""
 IN_USE = 0.8
 """A pace is not raised unless this share of it was used."""
@@ -21,7 +22,7 @@ KEPT_SHARE, SLOW_DOWN_SHARE = 0.85, 0.5
 BACK_S = 45.0
 HEADROOM = 1.25
 RELEASE = 2.0
-USED_WINDOW_S = 10.0
+USED_WINDOW_S, SHORTEST_WINDOW_S, LAST = 10.0, 2.0, 10
 CALLS_BACK = 20
 """Where calls are rare the way back takes so many of them, and not 45 s."""
 FEW = 5
@@ -49,7 +50,8 @@ class Pace:
         self._next_cut_s = -math.inf
         self._guarded_per_s: float | None = None
         self._used = SlidingSum(USED_WINDOW_S, 20)
-        self._first_s: float | None = None
+        self._first_s = math.inf
+        self._last_s: deque[float] = deque(maxlen=LAST)
         self._rest_until_s = -math.inf
         self._rested_s = 0.0
         self._before_rest_per_s = math.inf
@@ -82,9 +84,10 @@ class Pace:
 
     def start(self, now_s: float) -> None:
         """A call is sent."""
-        if self._first_s is None:
-            self._first_s = self._active(now_s)
-        self._used.add(self._active(now_s), 1.0)
+        active_s = self._active(now_s)
+        self._first_s = min(self._first_s, active_s)
+        self._used.add(active_s, 1.0)
+        self._last_s.append(active_s)
         self._since_cut += 1
         if self._found_per_s is None and not math.isinf(self._blind_per_s):
             self._started += 1
@@ -96,8 +99,9 @@ class Pace:
 
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
         """A call was turned away: cut, once per episode. What was sent before the last cut tells nothing new."""
-        self._used.add(self._active(now_s), -1.0)
+        self._forget_one(now_s)
         if sent_s < self._cut_s:
+            self._found_per_s = min(self._found_per_s or math.inf, self._used_per_s(now_s))
             return
         self._since_cut -= 1
         if now_s < self._next_cut_s:
@@ -112,7 +116,7 @@ class Pace:
 
     def explained(self, now_s: float) -> None:
         """A call was turned away, but not for the pace: what was found goes, and the way is free for more."""
-        self._used.add(self._active(now_s), -1.0)
+        self._forget_one(now_s)
         if self._found_per_s is not None:
             self._found_per_s = self._guarded_per_s = None
             self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s))
@@ -143,10 +147,20 @@ class Pace:
             return self._found_per_s
         return (self._since_cut + 1) / (now_s - self._cut_s)
 
+    def _forget_one(self, now_s: float) -> None:
+        self._used.add(self._active(now_s), -1.0)
+        if self._last_s:
+            self._last_s.pop()
+
     def _used_per_s(self, now_s: float) -> float:
+        """What was let in over the last ten seconds, or as far back as the last few calls go where that is further."""
         active_s = self._active(now_s)
-        since_s = active_s - self._first_s if self._first_s is not None else 0.0
-        return self._used.total(active_s) / min(USED_WINDOW_S, max(1.0, since_s))
+        used = self._used.total(active_s)
+        if used >= LAST:
+            return used / min(USED_WINDOW_S, max(SHORTEST_WINDOW_S, active_s - self._first_s))
+        if not self._last_s:
+            return LEAST_PER_S
+        return len(self._last_s) / max(SHORTEST_WINDOW_S, active_s - self._last_s[0])
 
     def _active(self, now_s: float) -> float:
         return max(now_s, self._rest_until_s) - self._rested_s

@@ -23,7 +23,7 @@ def resolve(**places: Any) -> RunOptions:
         (1, "2", 3, 1),
         (None, "2", 3, 2),
         (None, None, 3, 3),
-        (None, None, None, 200),
+        (None, None, None, "auto"),
         (1, None, 3, 1),
         (1, "2", None, 1),
     ],

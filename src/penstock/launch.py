@@ -5,7 +5,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -58,6 +58,8 @@ async def launch(
     options = _with_concurrency_possible(options, observers)
     pricing = Pricing.free() if _is_local(pools) else Pricing.from_config(config)
     _refuse_unpriced_budget(options, pools, pricing)
+    for endpoint in pools.endpoints:
+        _warn(observers, endpoint.notes)
     async with serving(pools) as served:
         connections = Connections(lambda endpoint, key: make_transport(endpoint, options, key))
         connections.open(served.endpoints)
@@ -229,9 +231,14 @@ def _with_concurrency_possible(options: RunOptions, observers: Sequence[Observer
         f"This machine allows too few open files for {wanted} calls at once; using {possible}. "
         "Raise the limit with ulimit -n to go higher."
     )
-    for observer in observers:
-        observer(Notice(message, "warning"))
+    _warn(observers, [message])
     return msgspec.structs.replace(options, concurrency=possible)
+
+
+def _warn(observers: Sequence[Observer], messages: Iterable[str]) -> None:
+    for message in messages:
+        for observer in observers:
+            observer(Notice(message, "warning"))
 
 
 async def refuse_no_model(source: Any, options: RunOptions) -> None:

@@ -234,7 +234,8 @@ def test_a_back_off_that_ends_while_draining_wakes_nobody(runs: Runs, end: str) 
 
     async def work() -> None:
         clock = CountingClock()
-        run = asyncio.create_task(runs.execute(runs.plan(["waiting", "slow", "trouble"], provider), clock))
+        plan = runs.plan(["waiting", "slow", "trouble"], provider, concurrency=3)
+        run = asyncio.create_task(runs.execute(plan, clock))
         await stopping.wait()
         if end == "cancelled":
             run.cancel()

@@ -10,15 +10,19 @@ USUAL_OUTPUT_TOKENS = 256
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Tokens of a request: about so many in, and at most so many out (None where it sets no limit)."""
+    """Tokens of a request: about so many in, and at most so many out (None where it sets no limit).
+
+    `answers` is how many it asks for at once.
+    """
 
     input_tokens: int
     max_output_tokens: int | None
+    answers: int = 1
 
     @property
     def tokens(self) -> int:
         """About so many in and out."""
-        output = USUAL_OUTPUT_TOKENS if self.max_output_tokens is None else self.max_output_tokens
+        output = USUAL_OUTPUT_TOKENS * self.answers if self.max_output_tokens is None else self.max_output_tokens
         return self.input_tokens + output
 
 
@@ -39,4 +43,5 @@ def estimate(request: Request) -> Estimate:
     if request.api in ("embeddings", "moderations"):
         return Estimate(input_tokens, 0)
     output = limits.max_completion_tokens or limits.max_tokens or limits.max_output_tokens
-    return Estimate(input_tokens, None if output is None else output * max(1, limits.n or 1))
+    answers = max(1, limits.n or 1)
+    return Estimate(input_tokens, None if output is None else output * answers, answers)

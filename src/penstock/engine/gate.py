@@ -53,6 +53,7 @@ class Spent(msgspec.Struct, frozen=True):
     """The budget takes no such call any more, and nothing is in flight that could give money back."""
 
     message: str
+    hint: str
 
 
 NOTHING = "nothing"
@@ -208,7 +209,7 @@ class Gate:
             return RUN_WHEN_LANDED
         if budget.reserve(amount):
             return amount
-        return RUN_WHEN_LANDED if self._in_flight else Spent(self._spent_words(amount))
+        return RUN_WHEN_LANDED if self._in_flight else Spent(self._spent_words(amount), _spent_hint(work))
 
     def _spent_words(self, amount: float) -> str:
         money, currency = self._ledger.budget.snapshot(), self._ledger.pricing.currency
@@ -342,6 +343,13 @@ class Gate:
         for scope in self._scopes:
             most = scope.lane.endpoint.max_concurrency or sys.maxsize
             scope.flow.fix_concurrency(now_s, None if concurrency is None else min(concurrency, most))
+
+
+def _spent_hint(work: Work) -> str:
+    hint = "Go on with a larger --budget; what is pending stays so."
+    if work.estimate.max_output_tokens is None:
+        return f"{hint} --param max_tokens=… sets aside less for each call."
+    return hint
 
 
 def limits_at(endpoint: Endpoint, limits: Limits) -> Limits:

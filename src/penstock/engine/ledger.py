@@ -4,7 +4,7 @@ from penstock.engine.scope import Lane, Place
 from penstock.engine.work import Work
 from penstock.models import Fault, Outcome, Response
 from penstock.policy.budget import Budget
-from penstock.pricing import Pricing
+from penstock.pricing import MAX_OUTPUT_TOKENS, Pricing
 
 
 class Ledger:
@@ -22,10 +22,11 @@ class Ledger:
     def worst_case(self, work: Work, lane: Lane) -> float | None:
         """The most that a call can cost; None where no price is known."""
         estimate = work.estimate
+        output_tokens = estimate.max_output_tokens
         return self.pricing.worst_case(
             lane.model,
             estimate.input_tokens,
-            estimate.max_output_tokens,
+            MAX_OUTPUT_TOKENS * estimate.answers if output_tokens is None else output_tokens,
             lane.endpoint.base_url,
             lane.endpoint.price_multiplier,
         )

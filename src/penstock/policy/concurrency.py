@@ -28,7 +28,7 @@ HOLD_ROUNDS, LONGEST_HOLD_ROUNDS = 6, 48
 CUT_SHARE = 0.7
 MEMORY = 0.05
 NEARLY_ALL = 0.95
-MARGIN = 1.15
+MARGIN = 1.1
 """What is in flight beyond the knee, so that nothing stands idle."""
 FLAT = "more in flight brought no more tokens per second"
 
@@ -95,8 +95,7 @@ class Concurrency:
             return
         timed_out = landing.kind is Kind.TIMED_OUT
         flown_s = now_s - landing.sent_s
-        self._crowding.land(now_s, timed_out)
-        if timed_out and self._crowding.must_cut(now_s, landing.sent_s):
+        if self._crowding.land(now_s, landing.sent_s, timed_out):
             self._cut(now_s)
             return
         if not timed_out:
@@ -180,7 +179,6 @@ class Concurrency:
             self._set(now_s, more, "trying whether more bring more tokens per second")
 
     def _cut(self, now_s: float) -> None:
-        self._crowding.cut(now_s, self._mean_latency_s or 0.0)
         limit = int(CUT_SHARE * self._found)
         if self._growing:
             limit = min(limit, self._knee())
@@ -188,6 +186,8 @@ class Concurrency:
         self._set(now_s, max(1, limit), "too many calls of the last minute timed out")
 
     def _set(self, now_s: float, found: int, why: str) -> None:
+        if found < self._found:
+            self._crowding.lowered(now_s, self._mean_latency_s or 0.0)
         self._found = found
         self._round = _Round(now_s)
         self._apply(now_s, why)

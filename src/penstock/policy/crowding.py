@@ -11,28 +11,24 @@ SHORTEST_COOLDOWN_S = 10.0
 
 
 class Crowding:
-    """Counts a minute's calls, and those of them that timed out."""
+    """Counts a minute's calls, and those of them that timed out, sent since the limit was lowered last."""
 
     def __init__(self) -> None:
         self._landed = SlidingSum(WINDOW_S, 60)
         self._timed_out = SlidingSum(WINDOW_S, 60)
-        self._cut_s = -math.inf
+        self._lowered_s = -math.inf
         self._until_s = -math.inf
 
-    def land(self, now_s: float, timed_out: bool) -> None:
-        """A call has ended, with an answer or without one in time."""
+    def land(self, now_s: float, sent_s: float, timed_out: bool) -> bool:
+        """A call has ended, with an answer or without one in time; whether those without have become too many."""
         self._landed.add(now_s, 1.0)
-        if timed_out:
-            self._timed_out.add(now_s, 1.0)
-
-    def must_cut(self, now_s: float, sent_s: float) -> bool:
-        """Whether a call that timed out is one too many. What was sent before the last cut tells nothing new."""
-        if now_s < self._until_s or sent_s < self._cut_s:
+        if not timed_out or sent_s < self._lowered_s:
             return False
-        timed_out = self._timed_out.total(now_s)
-        return timed_out >= FEWEST and timed_out > TIMED_OUT_SHARE * self._landed.total(now_s)
+        self._timed_out.add(now_s, 1.0)
+        count = self._timed_out.total(now_s)
+        return now_s >= self._until_s and count >= FEWEST and count > TIMED_OUT_SHARE * self._landed.total(now_s)
 
-    def cut(self, now_s: float, mean_latency_s: float) -> None:
-        """The limit was lowered: wait until that shows."""
-        self._cut_s = now_s
+    def lowered(self, now_s: float, mean_latency_s: float) -> None:
+        """There is a lower limit: wait until that shows. What was sent before tells nothing of it."""
+        self._lowered_s = now_s
         self._until_s = now_s + max(SHORTEST_COOLDOWN_S, 2 * mean_latency_s)

@@ -10,8 +10,8 @@ from collections import deque
 from penstock.policy.changes import Changes
 from penstock.policy.sliding import SlidingSum
 
-FIRST_PER_S = 2.0
-STEP = 1.5
+FIRST_PER_S = 20.0
+STEP = 2.0
 STEP_S, SHORTEST_STEP_S = 5.0, 1.0
 ENOUGH_ANSWERS = 4
 """So many answers, or a second's worth if that is more, show what five seconds would show: the step may be shorter."""

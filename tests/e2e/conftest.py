@@ -27,7 +27,7 @@ from penstock.journal.verify import Verified, verify
 ROOT = Path(__file__).parents[2]
 LOCK_FILE = ROOT / "requirements" / "all.txt"
 CACHE = ROOT / ".venv-e2e"
-ENDS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 300.0
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from penstock.simulator import running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Ended, Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 BOUND_BY_PERMISSIONS = () if os.geteuid() else ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Root may read and write every file; behind these words it may not."""

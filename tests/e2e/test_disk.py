@@ -16,7 +16,7 @@ from penstock.simulator import BackgroundSimulator, SimulatorSettings, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Ended, Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 TASKS = 3000
 PROVIDER = SimulatorSettings(output_tokens=600)

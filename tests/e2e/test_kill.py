@@ -26,14 +26,14 @@ from penstock.simulator import BackgroundSimulator, SimulatorSettings, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 _log = logging.getLogger(__name__)
 
 TASKS = 1000
 CONCURRENCY = 50
 PROVIDER = SimulatorSettings(latency_ms=40, latency_sigma=0.3)
-ENDS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 300.0
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ class Story:
 
 def requests_received(sim: BackgroundSimulator) -> int:
     """How many requests have come in, those included that a killed client left in its sockets."""
-    with urllib.request.urlopen(sim.base_url.removesuffix("/v1") + "/bill", timeout=10) as response:
+    with urllib.request.urlopen(sim.base_url.removesuffix("/v1") + "/bill", timeout=60) as response:
         response.read()
     return sim.bill().requests
 
@@ -200,6 +200,8 @@ MOMENTS: dict[str, Callable[[Path, dict[str, int]], bool]] = {
     "while the table is gathered": lambda folder, before: (folder / ".table.csv.tmp").exists(),
 }
 """When an observer of the folder, who has seen which inodes the outputs had before, knows that the moment has come."""
+LOOKS = 20
+"""So many runs are watched for a moment before it counts as one that never comes: on a busy machine some pass unseen."""
 
 
 def inodes(folder: Path) -> dict[str, int]:
@@ -216,18 +218,24 @@ def reordered(
     request: pytest.FixtureRequest, make_penstock: Callable[[], Penstock], rows: Callable[[int], str]
 ) -> Iterator[Story]:
     """A run that was killed while its outputs were put in order, and then brought to its end."""
-    has_come = MOMENTS[request.param]
-    with running(SimulatorSettings(output_tokens=256, latency_ms=10, latency_sigma=1.0)) as sim:
-        story = Story(make_penstock(), sim, "tasks.jsonl", FAILING + rows(2 * TASKS))
-        process = story.start()
-        sim.wait_requests(2 * TASKS + 1)
-        before = inodes(story.penstock.folder)
-        while process.poll() is None and not has_come(story.penstock.folder, before):
-            continue
-        assert process.poll() is None, "the moment was missed"
-        story.kill(process)
-        story.end(code=1)
-        yield story
+    for _ in range(LOOKS):
+        with running(SimulatorSettings(output_tokens=256, latency_ms=10, latency_sigma=1.0)) as sim:
+            story = Story(make_penstock(), sim, "tasks.jsonl", FAILING + rows(2 * TASKS))
+            if is_killed_at(story, MOMENTS[request.param]):
+                story.end(code=1)
+                yield story
+                return
+    pytest.fail("the moment never came")
+
+
+def is_killed_at(story: Story, has_come: Callable[[Path, dict[str, int]], bool]) -> bool:
+    """Start the command and kill it at a moment; False when that was missed."""
+    process = story.start()
+    story.sim.wait_requests(2 * TASKS + 1)
+    before = inodes(story.penstock.folder)
+    while process.poll() is None and not has_come(story.penstock.folder, before):
+        continue
+    return story.kill(process)
 
 
 def test_killed_while_outputs_are_put_in_order(reordered: Story) -> None:

@@ -16,7 +16,7 @@ from penstock.simulator import BackgroundSimulator, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 MOST_MORE_MB = 20
 SHORT, LONG = 20_000, 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from penstock.simulator import SimulatorSettings, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 
 @pytest.mark.parametrize("again", [[], ["--fresh"]], ids=["the same command", "with --fresh"])
@@ -24,8 +25,10 @@ def test_a_second_process_on_a_run_is_refused(penstock: Penstock, rows: Callable
         command += ["-o", "out.jsonl"]
         first = penstock.start(*command)
         sim.wait_requests(20)
+        first.send_signal(signal.SIGSTOP)
         second = penstock.run(*command, *again)
-        first.communicate(timeout=30)
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=300)
 
         assert second.code == 2
         assert str(first.pid) in second.err

@@ -16,7 +16,7 @@ from penstock.simulator import SimulatorSettings, fingerprint, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from penstock.simulator import SimulatorSettings, running
 if TYPE_CHECKING:
     from tests.e2e.conftest import Ended, Penstock
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 KEYS = {"with the usual prefix": "sk-canary0123456789abcdef", "of letters and digits": "canary0123456789abcdef"}
 

@@ -20,7 +20,7 @@ from penstock.journal.verify import verify
 from penstock.journal.writer import Writer
 from penstock.models import Attempt, Result, Settled, Status, Task
 
-HARD_LIMIT_S = 20.0
+HARD_LIMIT_S = 60.0
 
 
 def answer_of(api: str, body: bytes) -> tuple[str | None, msgspec.Raw | None]:

@@ -183,7 +183,8 @@ class Client:
 
     def __init__(self, flow: Flow, provider: Provider, size_s: Callable[[Random], float], seed: int) -> None:
         self.time = Timeline()
-        self._flow, self._provider, self._size_s = flow, provider, size_s
+        self._flow, self._size_s = flow, size_s
+        self.provider = provider
         self._random = Random(seed)
         self._retries: list[tuple[float, int, Task]] = []
         self._order = itertools.count()
@@ -234,7 +235,8 @@ class Client:
         self._count_in_flight()
         self._flow.start(now_s, 0, retry)
         self.sent += 1
-        self._provider.take(self.time, self._random.random(), task, lambda outcome: self._land(task, now_s, retry, outcome))
+        draw = self._random.random()
+        self.provider.take(self.time, draw, task, lambda outcome: self._land(task, now_s, retry, outcome))
         return True
 
     def _wake_at(self, when_s: float) -> None:
@@ -283,3 +285,75 @@ def spread(random: Random) -> float:
 def bimodal(random: Random) -> float:
     """Four short answers to each long one."""
     return random.lognormvariate(math.log(2 if random.random() < 0.8 else 40), 0.3)
+
+
+@cache
+def lived(case: str, seed: int) -> Client:
+    """A client that has been through a case."""
+    build, size_s, until_s = CASES[case]
+    flow, provider = build()
+    client = Client(flow, provider, size_s, seed)
+    client.run(until_s)
+    return client
+
+
+CASES: dict[str, tuple[Callable[[], tuple[Flow, Provider]], Callable[[Random], float], float]] = {
+    "strict": (lambda: (Flow(), Metered(10.0, burst=10.0, penalty=1.0)), spread, LONG_S),
+    "lenient": (lambda: (Flow(), Metered(10.0, burst=60.0)), spread, LONG_S),
+    "shared": (lambda: (Flow(), Shared()), spread, LONG_S),
+    "outage": (lambda: (Flow(), Metered(10.0, burst=60.0, outage_s=(300.0, 420.0))), spread, LONG_S),
+    "unlimited": (lambda: (Flow(ceiling=500), Metered()), bimodal, LONG_S),
+    "crowded": (lambda: (Flow(), Metered(most=50)), spread, LONG_S),
+}
+"""Flow and provider, how long answers take, and for how many seconds."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_strict_limit_is_found_with_hardly_a_refusal(seed: int) -> None:
+    """Ten a second, where each refusal costs one of them."""
+    client = lived("strict", seed)
+    assert client.answered / LONG_S >= 0.9 * 10
+    assert client.throttled <= 0.01 * client.answered
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_lenient_limit_is_used_up(seed: int) -> None:
+    """Ten a second, with a minute's tenth at once, and refusals that cost nothing."""
+    assert lived("lenient", seed).answered / LONG_S >= 0.95 * 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_shared_machine_is_neither_starved_nor_drowned(seed: int) -> None:
+    """As many tokens as with the best fixed number of calls, and few of them thrown away by the deadline."""
+    client = lived("shared", seed)
+    provider = client.provider
+    assert isinstance(provider, Shared)
+    best = max(kept_with(number, seed) for number in (80, 100, 120))
+    assert provider.kept >= 0.95 * best
+    assert provider.wasted <= 0.08 * (provider.kept + provider.wasted)
+
+
+@cache
+def kept_with(concurrency: int, seed: int) -> float:
+    """Tokens delivered with a fixed number of calls in flight."""
+    provider = Shared()
+    Client(Flow(concurrency=concurrency), provider, spread, seed).run(LONG_S)
+    return provider.kept
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_an_outage_everything_comes_back(seed: int) -> None:
+    """Of what two minutes without a provider leave of twenty, nearly all."""
+    assert lived("outage", seed).answered >= 0.9 * 10 * (LONG_S - 120)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_without_a_limit_the_ceiling_is_reached(seed: int) -> None:
+    """Long answers among short ones are not taken for trouble."""
+    assert lived("unlimited", seed).mean_in_flight >= 0.95 * 500
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_limit_of_calls_in_flight_is_filled(seed: int) -> None:
+    """Fifty at once, and a refusal beyond."""
+    assert lived("crowded", seed).mean_in_flight >= 0.9 * 50

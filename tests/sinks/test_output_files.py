@@ -58,7 +58,8 @@ def small_file_system(folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: whoever else looks into the folder at that moment keeps it busy.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(params=[file_size_limit, small_file_system])

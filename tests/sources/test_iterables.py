@@ -17,6 +17,7 @@ from penstock.sources.registry import estimate_total
 
 ReadRows = Callable[..., list[Row]]
 ReadChunks = Callable[..., list[Chunk]]
+HARD_LIMIT_S = 60.0
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_an_async_row_comes_before_the_next_is_ready() -> None:
         await source.aclose()
         return prompts
 
-    assert asyncio.run(asyncio.wait_for(talk(), 10)) == ["a", "b", "c"]
+    assert asyncio.run(asyncio.wait_for(talk(), HARD_LIMIT_S)) == ["a", "b", "c"]
 
 
 def test_a_row_of_a_blocking_generator_comes_before_the_next_is_ready() -> None:
@@ -113,7 +114,7 @@ def test_a_row_of_a_blocking_generator_comes_before_the_next_is_ready() -> None:
         await source.aclose()
         return prompts
 
-    assert asyncio.run(asyncio.wait_for(talk(), 10)) == ["prompt 0", "prompt 1", "prompt 2"]
+    assert asyncio.run(asyncio.wait_for(talk(), HARD_LIMIT_S)) == ["prompt 0", "prompt 1", "prompt 2"]
 
 
 def test_closing_does_not_wait_for_a_generator_that_blocks() -> None:
@@ -133,7 +134,7 @@ def test_closing_does_not_wait_for_a_generator_that_blocks() -> None:
         with pytest.raises(SourceBroken):
             await reading
 
-    asyncio.run(asyncio.wait_for(give_up(), 10))
+    asyncio.run(asyncio.wait_for(give_up(), HARD_LIMIT_S))
     gate.release()
 
 
@@ -214,7 +215,7 @@ def test_closing_closes_a_generator(kind: str) -> None:
         await source.aclose()
 
     asyncio.run(leave())
-    assert closed.wait(10)
+    assert closed.wait(HARD_LIMIT_S)
 
 
 def test_an_iterable_is_taken_no_further_than_asked() -> None:

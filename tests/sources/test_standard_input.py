@@ -14,6 +14,8 @@ from penstock.errors import SourceBroken, SourceError
 from penstock.models import Chunk, Position, Row
 from penstock.sources.standard_input import StandardInput
 
+HARD_LIMIT_S = 60.0
+
 
 class Pipe:
     """Both ends of a pipe; leaving it closes them."""
@@ -93,7 +95,7 @@ def test_closing_ends_a_read_that_waits(pipe: Pipe) -> None:
         await asyncio.gather(reading, return_exceptions=True)
         await source.aclose()
 
-    asyncio.run(asyncio.wait_for(give_up(), 10))
+    asyncio.run(asyncio.wait_for(give_up(), HARD_LIMIT_S))
 
 
 def test_rows_say_their_line() -> None:
@@ -190,4 +192,4 @@ def test_a_compressed_row_comes_before_the_next_is_written(pipe: Pipe) -> None:
         await source.aclose()
         return seen
 
-    assert asyncio.run(asyncio.wait_for(talk(), 10)) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert asyncio.run(asyncio.wait_for(talk(), HARD_LIMIT_S)) == [{"n": 0}, {"n": 1}, {"n": 2}]

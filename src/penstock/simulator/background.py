@@ -40,7 +40,7 @@ class BackgroundSimulator:
 
         asyncio.run_coroutine_threadsafe(revive(), self._loop).result()
 
-    def wait_requests(self, count: int, timeout_s: float = 30.0) -> None:
+    def wait_requests(self, count: int, timeout_s: float = 120.0) -> None:
         """Return once `count` requests in all have come in. Raises `TimeoutError`."""
         asyncio.run_coroutine_threadsafe(self._simulator.wait_requests(count), self._loop).result(timeout_s)
 

@@ -190,7 +190,7 @@ def test_a_server_that_is_not_there(cli: Cli, base_url: str, words: str) -> None
     """A closed port, or a name without an address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    ended = cli("check", "--base-url", base_url.format(port=port), "--connect-timeout", "2")
+    ended = cli("check", "--base-url", base_url.format(port=port), "--connect-timeout", "20")
     assert ended.code == 1
     assert words in ended.out
 

@@ -201,7 +201,7 @@ MOMENTS: dict[str, Callable[[Path, dict[str, int]], bool]] = {
 }
 """When an observer of the folder, who has seen which inodes the outputs had before, knows that the moment has come."""
 LOOKS = 20
-"""So many runs are watched for a moment before it counts as one that never comes: on a busy machine some pass unseen."""
+"""So many runs are watched before a moment counts as one that never comes: on a busy machine some pass unseen."""
 
 
 def inodes(folder: Path) -> dict[str, int]:

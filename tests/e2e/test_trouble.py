@@ -47,7 +47,7 @@ def test_a_burst_of_failures_is_waited_out(penstock: Penstock, rows: Callable[..
     """Every task fails at first and is answered at last, each bought once."""
     penstock.write("tasks.jsonl", rows(20, f"[[fault:{fault},times=1]]"))
     with running() as sim:
-        ended = penstock.run(*command(sim))
+        ended = penstock.run(*command(sim, "--concurrency", "20"))
 
         assert ended.code == 0, ended.err
         assert (sim.bill().billed, sim.bill().bought_twice) == (20, 0)
@@ -126,12 +126,12 @@ def test_trouble_with_the_account_is_not_the_tasks_fault(
     """The run pauses with exit 3, its tasks pending, and the same command goes on when the trouble is over."""
     penstock.write("tasks.jsonl", rows(10, f"[[fault:{fault},times=1]]"))
     with running() as sim:
-        paused = penstock.run(*command(sim))
+        paused = penstock.run(*command(sim, "--concurrency", "10"))
 
         assert paused.code == 3
         assert words in paused.err
         assert penstock.verify().totals.failed == 0
-        assert penstock.run(*command(sim)).code == 0
+        assert penstock.run(*command(sim, "--concurrency", "10")).code == 0
         assert (sim.bill().billed, sim.bill().bought_twice) == (10, 0)
 
 

@@ -25,15 +25,17 @@ class Cooldown:
 
     def land(self, now_s: float, landing: Landing, draw: float) -> None:
         """Learn from a call's end; `draw` is random in [0, 1)."""
-        if landing.retry_after_s is not None and landing.kind in (Kind.THROTTLED, Kind.OVERLOADED, Kind.BROKEN):
-            self._pause(now_s, landing.retry_after_s * (1 + SPREAD * draw), landing.retry_after_s * (1 + SPREAD), True)
-        elif landing.kind is Kind.THROTTLED and landing.sent_s >= self._since_s:
-            window_s = min(LONGEST_S, FIRST_S * 2.0**self._doublings)
-            self._doublings = min(self._doublings + 1, 6)
+        kind, asked_s = landing.kind, landing.retry_after_s
+        if kind is Kind.ANSWERED:
+            if landing.sent_s >= self._since_s:
+                self._doublings = 0
+        elif asked_s is not None and kind in (Kind.THROTTLED, Kind.OVERLOADED, Kind.BROKEN):
+            self._pause(now_s, asked_s * (1 + SPREAD * draw), asked_s * (1 + SPREAD), True)
+        elif kind is Kind.THROTTLED and landing.sent_s >= self._since_s:
+            window_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._doublings, 6))
+            self._doublings += 1
             self._since_s = now_s
             self._pause(now_s, window_s * draw, window_s * draw, False)
-        elif landing.kind is Kind.ANSWERED and landing.sent_s >= self._since_s:
-            self._doublings = 0
 
     def _pause(self, now_s: float, pause_s: float, fresh_s: float, asked: bool) -> None:
         if now_s + pause_s > self.until_s:

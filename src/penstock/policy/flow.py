@@ -108,6 +108,9 @@ class Flow:
         self._cooldown.land(now_s, landing, draw)
         if kind is Kind.ANSWERED:
             self._rate.pace.answered()
+            self._breaker.land(now_s, False, draw, landing.sent_s)
+            self._retries.land(now_s, retry, False)
+            return
         self._land_breaker(now_s, landing, draw)
         if self._cooldown.until_s > now_s:
             self._rate.pace.rest(now_s, self._cooldown.until_s)
@@ -141,7 +144,7 @@ class Flow:
     def fix_concurrency(self, now_s: float, concurrency: int | None) -> None:
         """Another number that may be in flight exactly, or None to find one."""
         self._concurrency.fix(now_s, concurrency)
-        self._rate.pace.look_ahead(concurrency is None)
+        self._rate.pace.begin(now_s, blind=concurrency is None)
 
     # Telling
 

@@ -26,10 +26,11 @@ USED_WINDOW_S, SHORTEST_WINDOW_S, LAST = 10.0, 2.0, 10
 CALLS_BACK = 20
 """Where calls are rare the way back takes so many of them, and not 45 s."""
 FEW = 5
-LEAST_PER_S = 0.005
+LEAST_PER_S, LEAST_BLIND_PER_S = 0.005, 0.2
 SHORTEST_EPISODE_S = 5.0
 GUARD_GROWTH, GUARD_S = 1.5, 900.0
 """After `slow_down`: at most half as much again in a quarter of an hour, until the old pace is reached."""
+GUARD_ENDS_S = GUARD_S * math.log(1 / SLOW_DOWN_SHARE) / math.log(GUARD_GROWTH)
 
 
 class Pace:
@@ -43,12 +44,13 @@ class Pace:
         self._blind_per_s = FIRST_PER_S if blind else math.inf
         self._step_s: float | None = None
         self._started = self._answered = 0
+        self._let_in = 0
         self._found_per_s: float | None = None
         self._back_s = BACK_S
         self._cut_s = -math.inf
         self._since_cut = 0
         self._next_cut_s = -math.inf
-        self._guarded_per_s: float | None = None
+        self._guarded = False
         self._used = SlidingSum(USED_WINDOW_S, 20)
         self._first_s = math.inf
         self._last_s: deque[float] = deque(maxlen=LAST)
@@ -67,8 +69,10 @@ class Pace:
         if peak is None:
             return self._blind_per_s
         elapsed_s = now_s - self._cut_s
-        if self._guarded_per_s is not None:
-            return min(peak, self._guarded_per_s * math.pow(GUARD_GROWTH, elapsed_s / GUARD_S))
+        if self._guarded:
+            if elapsed_s < GUARD_ENDS_S:
+                return peak * SLOW_DOWN_SHARE * math.pow(GUARD_GROWTH, elapsed_s / GUARD_S)
+            elapsed_s += self._back_s - GUARD_ENDS_S
         beyond = elapsed_s / self._back_s - 1
         per_s = max(LEAST_PER_S, peak * (1 + (1 - KEPT_SHARE) * beyond * beyond * beyond))
         if beyond > 0:
@@ -80,47 +84,64 @@ class Pace:
         per_s = self.per_s(now_s)
         if share >= 1:
             return per_s
-        return share * (max(FIRST_PER_S, self._before_rest_per_s) if math.isinf(per_s) else per_s)
+        return share * (max(FIRST_PER_S, self._before_rest_per_s) if per_s == math.inf else per_s)
 
     def start(self, now_s: float) -> None:
         """A call is sent."""
         active_s = self._active(now_s)
-        self._first_s = min(self._first_s, active_s)
+        if not self._last_s:
+            self._first_s = min(self._first_s, active_s)
         self._used.add(active_s, 1.0)
         self._last_s.append(active_s)
         self._since_cut += 1
-        if self._found_per_s is None and not math.isinf(self._blind_per_s):
+        if self._found_per_s is None and self._blind_per_s != math.inf:
             self._started += 1
             self._step(now_s)
 
     def answered(self) -> None:
         """A call was let in."""
         self._answered += 1
+        self._let_in += 1
 
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
-        """A call was turned away: cut, once per episode. What was sent before the last cut tells nothing new."""
+        """A call was turned away: cut, once per episode. What was sent before tells only how little was let in."""
         self._forget_one(now_s)
+        if self._let_in < FEW:
+            self._begin_anew(now_s, sent_s, asked_s)
+            return
         if sent_s < self._cut_s:
-            self._found_per_s = min(self._found_per_s or math.inf, self._used_per_s(now_s))
+            if self._found_per_s is not None:
+                self._find(min(self._found_per_s, self._used_per_s(now_s)))
             return
         self._since_cut -= 1
         if now_s < self._next_cut_s:
             return
         old_per_s = self.per_s(now_s)
-        self._found_per_s = max(LEAST_PER_S, min(old_per_s, self._borne_per_s(now_s)))
-        self._guarded_per_s = SLOW_DOWN_SHARE * self._found_per_s if slow_down else None
-        self._back_s = max(BACK_S, CALLS_BACK / self._found_per_s)
+        self._find(min(old_per_s, self._borne_per_s(now_s)))
+        self._guarded = slow_down
         self._cut_s, self._since_cut = now_s, 0
         self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
         self._note(now_s, old_per_s, slow_down)
+
+    def _begin_anew(self, now_s: float, sent_s: float, asked_s: float) -> None:
+        """Turned away before hardly anything was let in: what others left of the limit was too little, and that says
+        nothing of the pace. The ramp begins again at half of where it was, or began."""
+        if sent_s < self._cut_s or now_s < self._next_cut_s:
+            return
+        old_per_s = self.per_s(now_s)
+        self._found_per_s = None
+        self.begin(now_s, blind=True)
+        self._blind_per_s = max(LEAST_BLIND_PER_S, min(FIRST_PER_S, old_per_s) / 2)
+        self._cut_s, self._since_cut = now_s, 0
+        self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
+        self._note(now_s, old_per_s, slow_down=False)
 
     def explained(self, now_s: float) -> None:
         """A call was turned away, but not for the pace: what was found goes, and the way is free for more."""
         self._forget_one(now_s)
         if self._found_per_s is not None:
-            self._found_per_s = self._guarded_per_s = None
-            self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s))
-            self._step_s = None
+            self._found_per_s = None
+            self.begin(now_s, blind=True)
 
     def rest(self, now_s: float, until_s: float) -> None:
         """Nothing goes until then."""
@@ -133,10 +154,14 @@ class Pace:
         """The pace of now is the one to come back to when a breaker has closed again."""
         self._before_rest_per_s = self._used_per_s(now_s)
 
-    def look_ahead(self, blind: bool) -> None:
-        """Ramp up from the begin, or not at all, as long as no 429 was seen."""
-        self._blind_per_s = FIRST_PER_S if blind else math.inf
+    def begin(self, now_s: float, *, blind: bool) -> None:
+        """Ramp up from what is in use, or do not hold back, as long as no 429 comes."""
+        self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s)) if blind else math.inf
         self._step_s = None
+
+    def _find(self, per_s: float) -> None:
+        self._found_per_s = max(LEAST_PER_S, per_s)
+        self._back_s = max(BACK_S, CALLS_BACK / self._found_per_s)
 
     def _borne_per_s(self, now_s: float) -> float:
         """What was let in of late. Where that is little, for the provider counts in minutes, since the last cut; and
@@ -163,7 +188,8 @@ class Pace:
         return len(self._last_s) / max(SHORTEST_WINDOW_S, active_s - self._last_s[0])
 
     def _active(self, now_s: float) -> float:
-        return max(now_s, self._rest_until_s) - self._rested_s
+        until_s = self._rest_until_s
+        return (now_s if now_s > until_s else until_s) - self._rested_s
 
     def _step(self, now_s: float) -> None:
         if self._step_s is None:

@@ -27,16 +27,19 @@ class Limits(msgspec.Struct, frozen=True):
 class _Meter:
     """One limit per minute: a pacer, and the sum of the last minute."""
 
-    __slots__ = ("limit", "pacer", "per_s", "strict", "sum")
+    __slots__ = ("limit", "pacer", "per_s", "since_s", "strict", "sum")
 
     def __init__(self) -> None:
         self.limit: float | None = None
         self.strict = False
         self.per_s = math.inf
+        self.since_s = -math.inf
         self.pacer = Pacer()
         self.sum = SlidingSum(MINUTE_S, SLOTS)
 
-    def set(self, user: float | None, announced: float | None) -> None:
+    def set(self, now_s: float, user: float | None, announced: float | None) -> None:
+        if self.limit is None:  # what was sent so far was not counted
+            self.since_s = now_s
         self.limit = announced if user is None else user
         self.strict = user is not None
         self.per_s = math.inf if self.limit is None else SHARE_OF_LIMIT * self.limit / MINUTE_S
@@ -52,7 +55,7 @@ class Rate:
         self._announced = Limits()
         self._requests = _Meter()
         self._tokens = _Meter()
-        self._apply()
+        self._apply(-math.inf)
 
     @property
     def limits(self) -> Limits:
@@ -62,17 +65,18 @@ class Rate:
     def per_s(self, now_s: float, share: float = 1.0) -> float:
         """Requests per second that may go now; infinite where nothing holds back."""
         known_per_s = self._requests.per_s
-        if known_per_s != math.inf and not self.pace.is_found:
-            return share * known_per_s
-        return min(self.pace.shared(now_s, share), share * known_per_s)
+        if known_per_s == math.inf:
+            return self.pace.shared(now_s, share)
+        return share * known_per_s if not self.pace.is_found else min(self.pace.shared(now_s, share), share * known_per_s)
 
     def wait_s(self, now_s: float, tokens: float, share: float) -> float:
         """Seconds until a call of so many tokens may go; infinite: never, for it needs more than the user allows."""
+        requests = self._requests
         wait_s = 0.0
         if (per_s := self.per_s(now_s, share)) != math.inf:
-            wait_s = self._requests.pacer.wait_s(now_s, per_s, 1.0)
-        if (rpm := self._requests.limit) is not None:
-            wait_s = max(wait_s, self._requests.sum.wait_s(now_s, max(1.0, rpm) - 1.0))
+            wait_s = requests.pacer.wait_s(now_s, per_s, 1.0)
+        if requests.limit is not None and requests.sum.total(now_s) + 1 > requests.limit:
+            wait_s = max(wait_s, requests.sum.wait_s(now_s, max(1.0, requests.limit) - 1.0))
         if self._tokens.limit is not None:
             wait_s = max(wait_s, self._wait_for_tokens_s(now_s, tokens))
         return wait_s
@@ -90,7 +94,7 @@ class Rate:
 
     def settle(self, landing: Landing) -> None:
         """Take the tokens that were really used for those that were reserved, where they are known."""
-        if landing.tokens is None or self._tokens.limit is None:
+        if landing.tokens is None or self._tokens.limit is None or landing.sent_s < self._tokens.since_s:
             return
         unused = landing.reserved_tokens - landing.tokens
         self._tokens.pacer.give_back(unused)
@@ -117,12 +121,12 @@ class Rate:
     def _change(self, now_s: float, user: Limits, announced: Limits, why: str) -> None:
         old = self.limits
         self._user, self._announced = user, announced
-        self._apply()
+        self._apply(now_s)
         new = self.limits
         for what, before, after in (("rpm", old.rpm, new.rpm), ("tpm", old.tpm, new.tpm)):
             if before != after:
                 self._changes.note(now_s, what, before, after, why)
 
-    def _apply(self) -> None:
-        self._requests.set(self._user.rpm, self._announced.rpm)
-        self._tokens.set(self._user.tpm, self._announced.tpm)
+    def _apply(self, now_s: float) -> None:
+        self._requests.set(now_s, self._user.rpm, self._announced.rpm)
+        self._tokens.set(now_s, self._user.tpm, self._announced.tpm)

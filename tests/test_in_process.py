@@ -203,7 +203,7 @@ def test_functions_of_the_same_name_each_get_everything() -> None:
         run(["a", "b"], output=functions(), name="two")
     broken = False
     run(["a", "b"], output=functions(), name="two")
-    assert sorted(first) == sorted(second) == ["0", "1"]
+    assert sorted(first) == sorted(second) == [*"01"]
 
 
 def test_a_function_that_raises_pauses_the_run(folder: Path) -> None:
@@ -214,11 +214,10 @@ def test_a_function_that_raises_pauses_the_run(folder: Path) -> None:
 
     with pytest.raises(RunPaused, match=r"no table[\s\S]* tasks are settled and kept") as caught:
         run(["a", "b"], output=refuse)
-    (home,) = homes(folder)
-    assert f"name={home.name!r}" in str(caught.value)
-    keys: list[str] = []
-    run(["a", "b"], output=lambda result: keys.append(result.key), name=home.name)
-    assert sorted(keys) == ["0", "1"]
+    assert f"name={(home := homes(folder)[0]).name!r}" in str(caught.value)
+    again: list[str] = []
+    run(["a", "b"], output=lambda result: again.append(result.key), name=home.name)
+    assert sorted(again) == ["0", "1"]
 
 
 def test_without_a_name_a_run_is_forgotten_when_it_ends_well(folder: Path) -> None:

@@ -133,9 +133,8 @@ def test_an_outage_is_waited_out(teller: Teller, story: Story) -> None:
     assert 0 < bill.faults <= story.tasks
 
 
-@told(Story(30, outage="#20+2:status=429,retry_after=1"), Story(6_000, 1_200, "#500+60:status=429,retry_after=5"))
-def test_a_storm_of_429_is_waited_out(teller: Teller, story: Story) -> None:
-    """Being throttled fails no task however long it lasts, and what the provider asks is done."""
+def wait_out_a_storm(teller: Teller, story: Story) -> None:
+    """Tell a story in which everything is throttled for a time."""
     with running(SimulatorSettings(rpm=LIMIT, latency_ms=50, outages=(parse_outage(story.outage),))) as sim:
         code, said = teller.run(story, "--base-url", sim.base_url)
         bill = sim.bill()
@@ -144,6 +143,18 @@ def test_a_storm_of_429_is_waited_out(teller: Teller, story: Story) -> None:
     assert (bill.billed, bill.bought_twice) == (story.tasks, 0)
     assert 0 < bill.faults <= story.tasks
     assert bill.impolite <= bill.faults
+
+
+@told(Story(30, outage="#20+2:status=429,retry_after=1"), Story(6_000, 1_200, "#500+60:status=429,retry_after=5"))
+def test_a_storm_of_429_is_waited_out(teller: Teller, story: Story) -> None:
+    """Being throttled fails no task however long it lasts, and what the provider asks is done."""
+    wait_out_a_storm(teller, story)
+
+
+@told(Story(30, outage="#1+2:status=429,retry_after=1"), Story(6_000, 1_200, "#1+60:status=429,retry_after=5"))
+def test_a_storm_from_the_first_call_on_is_waited_out(teller: Teller, story: Story) -> None:
+    """Nothing was let in yet, which says nothing of how much would be: the run is not left crawling."""
+    wait_out_a_storm(teller, story)
 
 
 ONE_ENDPOINT = """

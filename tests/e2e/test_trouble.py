@@ -29,7 +29,7 @@ def command(sim: BackgroundSimulator, *words: str) -> list[str]:
 def test_a_throttled_run_waits_as_asked_and_loses_nothing(penstock: Penstock, rows: Callable[[int], str]) -> None:
     """A limit far below the concurrency: every task is answered once, and none is sent while one was asked to wait."""
     penstock.write("tasks.jsonl", rows(60))
-    with running(SimulatorSettings(rpm=1200, burst_s=0.25)) as sim:
+    with running(SimulatorSettings(rpm=1200, burst_s=1.0)) as sim:
         ended = penstock.run(*command(sim, "--concurrency", "30"))
         bill = sim.bill()
 

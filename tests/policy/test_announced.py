@@ -1,8 +1,15 @@
 """The limits that headers announce."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from penstock.policy.announced import Announced, announced_by
+from penstock.policy.announced import LARGEST, Announced, announced_by
+
+NAMES = (
+    *(f"x-ratelimit-{what}-{unit}" for what in ("limit", "reset") for unit in ("requests", "tokens")),
+    *(f"anthropic-ratelimit-{unit}-limit" for unit in ("requests", "tokens", "input-tokens", "output-tokens")),
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +54,25 @@ def test_an_absurd_limit_is_none(absurd: str) -> None:
     """Nothing that a provider says can stop the flow or let it go without bounds."""
     headers = {"x-ratelimit-limit-requests": absurd, "anthropic-ratelimit-tokens-limit": absurd}
     assert announced_by(headers.get) == Announced()
+
+
+def test_the_first_name_wins_where_it_makes_sense() -> None:
+    """A gateway may pass on both, and the other takes its place where it is absurd or not per minute."""
+    headers = {"x-ratelimit-limit-requests": "500", "anthropic-ratelimit-requests-limit": "50"}
+    assert announced_by(headers.get).rpm == 500
+    assert announced_by((headers | {"x-ratelimit-limit-requests": "0"}).get).rpm == 50
+    assert announced_by((headers | {"x-ratelimit-reset-requests": "24h0m0s"}).get).rpm == 50
+
+
+@settings(deadline=None)
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(NAMES),
+        st.one_of(st.text(max_size=20), st.integers().map(str), st.sampled_from(["1s", "6m0s", "1e999", " 60 "])),
+    )
+)
+def test_whatever_is_announced_is_a_number_that_can_be(headers: dict[str, str]) -> None:
+    """Nothing raises, and no limit is less than one or without bounds."""
+    found = announced_by(headers.get)
+    assert found.rpm is None or 1 <= found.rpm <= LARGEST
+    assert found.tpm is None or 1 <= found.tpm <= 2 * LARGEST

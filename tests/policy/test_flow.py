@@ -1,7 +1,7 @@
 """The flow of a scope: what lets a call go, and what each end changes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.policy.announced import Announced
@@ -18,9 +18,7 @@ def end(flow: Flow, kind: Kind, sent_s: float, now_s: float, **told: float | boo
     draw = float(told.pop("draw", EVEN))
     wait_s = told.pop("retry_after_s", None)
     slow_down = bool(told.pop("slow_down", False))
-    landing = Landing(
-        kind, sent_s, now_s, retry_after_s=None if wait_s is None else float(wait_s), slow_down=slow_down
-    )
+    landing = Landing(kind, sent_s, now_s, retry_after_s=None if wait_s is None else float(wait_s), slow_down=slow_down)
     flow.land(now_s, landing, draw)
 
 
@@ -81,6 +79,7 @@ def test_every_end_gives_its_place_back(kind: Kind) -> None:
 # What the provider asks for
 
 
+@settings(deadline=None)
 @given(wait_s=st.floats(0.1, 600.0), draw=st.floats(0.0, 1.0, exclude_max=True))
 def test_nothing_leaves_before_the_wait_has_ended(wait_s: float, draw: float) -> None:
     """And at most a tenth later, so that not all clients come back at once."""
@@ -90,7 +89,7 @@ def test_nothing_leaves_before_the_wait_has_ended(wait_s: float, draw: float) ->
     assert 100 + wait_s <= until_s <= 100 + wait_s * (1 + RETRY_AFTER_SPREAD) + 1e-9
     left_s = flow.wait_s(100.0, retry=True)
     assert left_s is not None
-    assert left_s >= wait_s
+    assert left_s >= wait_s - 1e-9
     assert not flow.healthy(100.0)
     assert flow.healthy(until_s)
 
@@ -194,22 +193,24 @@ def test_a_provider_that_says_slow_down_gets_half_and_then_little_more() -> None
 
 
 def test_auto_begins_with_a_few_and_gets_to_many() -> None:
-    """A provider that answers fine is soon asked for hundreds a second."""
-    flow = Flow()
+    """A provider that answers fine soon has as many in flight as the ceiling allows."""
+    flow = Flow(ceiling=200)
     assert flow.limit(0.0) == 20
     assert fill(flow, 0.0) <= 20
-    end_s = 30.0
-    for _ in range(flow.in_flight):
-        end(flow, Kind.ANSWERED, 0.0, 0.1)
-    assert paced(flow, 0.2, end_s, 0.01) >= 100 * end_s
+    sent = flow.in_flight
+    for turn in range(1, 100):
+        for _ in range(sent):
+            end(flow, Kind.ANSWERED, (turn - 1) / 10, turn / 10)
+        sent = fill(flow, turn / 10)
+    assert sent == 200 == flow.limit(10.0)
 
 
 # Failures of the provider
 
 
-def broken_down(**of_flow: int) -> Flow:
+def broken_down() -> Flow:
     """A flow whose last calls all failed."""
-    flow = Flow(**of_flow)
+    flow = Flow(concurrency=50)
     for part in range(20):
         call(flow, Kind.OVERLOADED, part / 10)
     return flow
@@ -217,7 +218,7 @@ def broken_down(**of_flow: int) -> Flow:
 
 def test_the_breaker_stops_calls_and_keeps_the_limit() -> None:
     """What was found of the provider's limits holds after an outage as before."""
-    flow = broken_down(concurrency=50)
+    flow = broken_down()
     assert not flow.healthy(2.0)
     assert flow.snapshot(2.0).binds.startswith("breaker open, next probe in ")
     assert flow.limit(2.0) == 50
@@ -226,7 +227,7 @@ def test_the_breaker_stops_calls_and_keeps_the_limit() -> None:
 
 def test_after_the_pause_three_probes_go_and_one_answer_lets_the_others_follow() -> None:
     """The rest waits for what they come to."""
-    flow = broken_down(concurrency=50)
+    flow = broken_down()
     now_s = 2.0 + (flow.wait_s(2.0) or 0.0)
     assert fill(flow, now_s) == 3
     assert flow.snapshot(now_s).binds == "breaker half-open, probes in flight"
@@ -290,7 +291,7 @@ def test_what_is_set_while_it_works_holds_at_once() -> None:
     flow.fix_concurrency(1.0, 1_000)
     flow.configure(1.0, Limits(rpm=60))
     assert fill(flow, 1.0) == 1
-    assert flow.snapshot(1.0).rpm == 60 * 0.97
+    assert flow.snapshot(1.0).rpm == 58.2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The pacer: what goes is spread evenly."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.policy.pacer import BURST_S, Pacer
@@ -48,6 +48,7 @@ def test_what_was_not_used_may_go_sooner() -> None:
     assert pacer.wait_s(0.0, 100.0, 10.0) == 1.9
 
 
+@settings(deadline=None)
 @given(per_s=st.floats(0.01, 10_000.0), gaps_s=st.lists(st.floats(0.0, 5.0), max_size=50))
 def test_no_stretch_of_time_takes_more_than_its_pace_and_one_bucket(per_s: float, gaps_s: list[float]) -> None:
     """Whenever one asks, and also when it comes back exactly when it was told to."""

@@ -252,3 +252,10 @@ def test_a_refused_key_pauses_only_when_no_other_is_left() -> None:
     """While one is let in, the task goes there at once."""
     assert after(Fault.ACCOUNT, History(attempts=0, served=True)) == Retry(0.0)
     assert isinstance(after(Fault.ACCOUNT, History(attempts=0)), Pause)
+
+
+def test_a_request_that_arrives_cut_short_is_sent_once_more() -> None:
+    """The provider answered that it got half of it: twice is no chance."""
+    failure = Failure(Fault.UNSENT, "unexpected end of data", 400, code="truncated_request")
+    assert isinstance(decide(RetryPolicy(), failure, History(attempts=0, unsent=1), 0.5), Retry)
+    assert decide(RetryPolicy(), failure, History(attempts=0, unsent=2), 0.5) == GiveUp()

@@ -36,11 +36,12 @@ FLAT = "more in flight brought no more tokens per second"
 class _Round:
     """What a limit has brought since it was set."""
 
-    __slots__ = ("delivered", "flown_s", "in_flight", "landed", "since_s")
+    __slots__ = ("delivered", "flown_s", "in_flight", "landed", "peak", "since_s")
 
     def __init__(self, since_s: float) -> None:
         self.since_s = since_s
         self.landed = 0
+        self.peak = 0
         self.in_flight = 0
         self.flown_s = 0.0
         self.delivered = 0
@@ -102,6 +103,7 @@ class Concurrency:
             mean_s = self._mean_latency_s
             self._mean_latency_s = flown_s if mean_s is None else mean_s + MEMORY * (flown_s - mean_s)
         turn = self._round
+        turn.peak = max(turn.peak, in_flight)
         if landing.sent_s < turn.since_s:
             return
         turn.landed += 1
@@ -110,11 +112,13 @@ class Concurrency:
         if not timed_out:
             turn.delivered += landing.output_tokens or landing.tokens or 1
         if turn.landed >= max(FEWEST_OF_ROUND, self._found // 2 if self._growing else self._found):
-            self._judge(now_s, in_flight)
+            self._judge(now_s)
 
     def start(self, in_flight: int) -> None:
         """A call was sent, and so many are in flight now."""
         self._cap.start(in_flight)
+        if in_flight > self._round.peak:
+            self._round.peak = in_flight
 
     def throttled(self, now_s: float, sent_s: float, in_flight: int) -> bool:
         """A call was turned away while so many were in flight; whether that is because they were so many."""
@@ -129,10 +133,10 @@ class Concurrency:
         self._growing, self._flat, self._probed, self._rungs = True, 0, None, []
         self._set(now_s, max(1, min(self._found, self._ceiling)) if fixed is None else fixed, "set by the user")
 
-    def _judge(self, now_s: float, in_flight: int) -> None:
+    def _judge(self, now_s: float) -> None:
         turn = self._round
         self._round = _Round(now_s)
-        if in_flight < IN_USE * self._found:
+        if turn.peak < IN_USE * self._found:
             return
         rung = _Rung(self._found, turn.mean_in_flight, turn.mean_in_flight * turn.speed)
         if self._growing:

@@ -107,7 +107,7 @@ class Flow:
         self._rate.settle(landing)
         self._cooldown.land(now_s, landing, draw)
         if kind is Kind.ANSWERED:
-            self._rate.pace.answered()
+            self._rate.pace.answered(landing.sent_s)
             self._breaker.land(now_s, False, draw, landing.sent_s)
             self._retries.land(now_s, retry, False)
             return
@@ -199,7 +199,7 @@ class Flow:
 
     def _rate_binds(self, now_s: float, per_s: float) -> str:
         share, tpm = self._breaker.share(now_s), self._rate.limits.tpm
-        if self._rate.wait_s(now_s, 0, share) > 0:
+        if self._rate.wait_for_request_s(now_s, share) > 0:
             return f"rate {60 * per_s:.0f} rpm"
         if tpm is not None and self._rate.wait_s(now_s, 1, share) > 0:
             return f"rate {SHARE_OF_LIMIT * tpm:.0f} tpm"

@@ -12,9 +12,9 @@ from penstock.policy.sliding import SlidingSum
 
 FIRST_PER_S = 20.0
 STEP = 2.0
-STEP_S, SHORTEST_STEP_S = 5.0, 1.0
+STEP_S, SHORTEST_STEP_S = 5.0, 0.25
 ENOUGH_ANSWERS = 4
-"""So many answers, or a second's worth if that is more, show what five seconds would show: the step may be shorter."""
+"""So many answers to calls of the same step, or a shortest step's worth if that is more: the step may be shorter."""
 IN_USE = 0.8
 """A pace is not raised unless this share of it was used."""
 
@@ -98,10 +98,11 @@ class Pace:
             self._started += 1
             self._step(now_s)
 
-    def answered(self) -> None:
-        """A call was let in."""
-        self._answered += 1
+    def answered(self, sent_s: float) -> None:
+        """A call was let in. One that was sent at a slower pace tells nothing of this one."""
         self._let_in += 1
+        if self._step_s is not None and sent_s >= self._step_s:
+            self._answered += 1
 
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
         """A call was turned away: cut, once per episode. What was sent before tells only how little was let in."""
@@ -195,7 +196,7 @@ class Pace:
         if self._step_s is None:
             self._step_s, self._started, self._answered = now_s, 1, 0
         elapsed_s = now_s - self._step_s
-        enough = self._answered >= max(ENOUGH_ANSWERS, self._blind_per_s)
+        enough = self._answered >= max(ENOUGH_ANSWERS, SHORTEST_STEP_S * self._blind_per_s)
         if elapsed_s < STEP_S and not (enough and elapsed_s >= SHORTEST_STEP_S):
             return
         if self._started >= IN_USE * self._blind_per_s * elapsed_s:

@@ -67,29 +67,37 @@ class Rate:
         known_per_s = self._requests.per_s
         if known_per_s == math.inf:
             return self.pace.shared(now_s, share)
-        return share * known_per_s if not self.pace.is_found else min(self.pace.shared(now_s, share), share * known_per_s)
+        return (
+            share * known_per_s if not self.pace.is_found else min(self.pace.shared(now_s, share), share * known_per_s)
+        )
 
     def wait_s(self, now_s: float, tokens: float, share: float) -> float:
         """Seconds until a call of so many tokens may go; infinite: never, for it needs more than the user allows."""
+        wait_s = self.wait_for_request_s(now_s, share)
+        if self._tokens.limit is not None:
+            wait_s = max(wait_s, self._wait_for_tokens_s(now_s, tokens))
+        return wait_s
+
+    def wait_for_request_s(self, now_s: float, share: float) -> float:
+        """Seconds until a call may go as far as the number of calls is concerned."""
         requests = self._requests
         wait_s = 0.0
         if (per_s := self.per_s(now_s, share)) != math.inf:
             wait_s = requests.pacer.wait_s(now_s, per_s, 1.0)
         if requests.limit is not None and requests.sum.total(now_s) + 1 > requests.limit:
             wait_s = max(wait_s, requests.sum.wait_s(now_s, max(1.0, requests.limit) - 1.0))
-        if self._tokens.limit is not None:
-            wait_s = max(wait_s, self._wait_for_tokens_s(now_s, tokens))
         return wait_s
 
     def start(self, now_s: float, tokens: float, share: float) -> None:
         """A call is sent."""
+        requests, metered = self._requests, self._tokens
         if (per_s := self.per_s(now_s, share)) != math.inf:
-            self._requests.pacer.take(now_s, per_s, 1.0)
-        if self._requests.limit is not None:
-            self._requests.sum.add(now_s, 1.0)
-        if self._tokens.limit is not None:
-            self._tokens.pacer.take(now_s, self._tokens.per_s, tokens)
-            self._tokens.sum.add(now_s, tokens)
+            requests.pacer.take(now_s, per_s, 1.0)
+        if requests.limit is not None:
+            requests.sum.add(now_s, 1.0)
+        if metered.limit is not None:
+            metered.pacer.take(now_s, metered.per_s, tokens)
+            metered.sum.add(now_s, tokens)
         self.pace.start(now_s)
 
     def settle(self, landing: Landing) -> None:
@@ -111,11 +119,12 @@ class Rate:
             self._change(now_s, self._user, Limits(rpm, tpm), "announced by the provider")
 
     def _wait_for_tokens_s(self, now_s: float, tokens: float) -> float:
-        meter = self._tokens
-        limit = meter.limit or 0.0
+        meter, limit = self._tokens, self._tokens.limit or 0.0
+        wait_s = meter.pacer.wait_s(now_s, meter.per_s, tokens)
+        if meter.sum.total(now_s) + tokens <= limit:
+            return wait_s
         if tokens > limit and meter.strict:
             return math.inf
-        wait_s = meter.pacer.wait_s(now_s, meter.per_s, tokens)
         return max(wait_s, meter.sum.wait_s(now_s, max(0.0, limit - tokens)))
 
     def _change(self, now_s: float, user: Limits, announced: Limits, why: str) -> None:

@@ -107,6 +107,10 @@ def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
 
 
 def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:
+    if (
+        failure.status is not None and history.unsent > 1
+    ):  # answered: what arrived was cut short, and twice is no chance
+        return GiveUp()
     if history.elsewhere:
         return Retry(0.0)
     if history.unsent_s >= policy.patience_for(history.reached):

@@ -27,6 +27,9 @@ types: install
 test: install
 	$(BIN)/pytest -m "not chaos"
 
+shake: install
+	PYTHONPATH=tests $(BIN)/pytest -p shaken -m "not chaos and not e2e"
+
 e2e: install
 	$(BIN)/pytest tests/e2e -m "not chaos"
 
@@ -55,4 +58,4 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 clean:
 	rm -rf .venv .venv-e2e .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: all install demo lint types test e2e chaos bench docs fix lock clean
+.PHONY: all install demo lint types test shake e2e chaos bench docs fix lock clean

@@ -136,7 +136,7 @@ class Concurrency:
     def _judge(self, now_s: float) -> None:
         turn = self._round
         self._round = _Round(now_s)
-        if turn.peak < IN_USE * self._found:
+        if turn.peak < IN_USE * self._found or not turn.delivered:  # what only timed out is for crowding to judge
             return
         rung = _Rung(self._found, turn.mean_in_flight, turn.mean_in_flight * turn.speed)
         if self._growing:

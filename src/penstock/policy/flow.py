@@ -195,6 +195,8 @@ class Flow:
             return f"breaker open, next probe in {wait_s:.0f} s"
         if self._in_flight >= self._concurrency.limit:
             return f"concurrency {self._concurrency.limit}"
+        if now_s < self._cooldown.fresh_until_s:
+            return f"waiting {self._cooldown.fresh_until_s - now_s:.0f} s: those turned away go first"
         return self._rate_binds(now_s, per_s)
 
     def _rate_binds(self, now_s: float, per_s: float) -> str:

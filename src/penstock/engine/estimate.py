@@ -6,7 +6,7 @@ from penstock.models import Request
 from penstock.tokens import estimate_tokens
 
 USUAL_OUTPUT_TOKENS = 256
-"""Expected of an answer whose length is not limited, for limits of tokens; a budget takes the longest possible."""
+"""Expected of an answer whose length is not limited, before there is one; a budget takes the longest possible."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -19,10 +19,9 @@ class Estimate(msgspec.Struct, frozen=True):
     max_output_tokens: int | None
     answers: int = 1
 
-    @property
-    def tokens(self) -> int:
-        """About so many in and out."""
-        output = USUAL_OUTPUT_TOKENS * self.answers if self.max_output_tokens is None else self.max_output_tokens
+    def tokens(self, usual_output_tokens: int = USUAL_OUTPUT_TOKENS) -> int:
+        """About so many in and out, where an answer without a limit has so many."""
+        output = usual_output_tokens * self.answers if self.max_output_tokens is None else self.max_output_tokens
         return self.input_tokens + output
 
 

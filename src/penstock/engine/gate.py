@@ -13,13 +13,15 @@ import msgspec
 
 from penstock.endpoints import Endpoint
 from penstock.engine.allowance import Allowance
+from penstock.engine.estimate import USUAL_OUTPUT_TOKENS
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place, Scope
 from penstock.engine.scopes import Entry, Scopes
 from penstock.engine.work import Work
 from penstock.errors import UsageError
 from penstock.events import Change, ScopeStatus
-from penstock.models import Failure, Fault, Outcome
+from penstock.models import Failure, Fault, Outcome, Response
+from penstock.options import CONFIG_FILE
 from penstock.policy.flow import Flow
 from penstock.policy.landing import Kind, Landing
 from penstock.policy.rate import Limits
@@ -50,12 +52,15 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """The budget takes no such call any more, and nothing is in flight that could give money back."""
+    """The run cannot go on with this task, which stays pending: the budget is used up, or a limit is in the way."""
 
     message: str
     hint: str
 
 
+TOO_LARGE = "it needs about {tokens} tokens, more than the limit of tokens per minute"
+OUTPUT_FADES = 0.99
+"""How fast the longest answer is forgotten, with each that is shorter."""
 NOTHING = "nothing"
 """What binds where nothing does."""
 RUN_WHEN_LANDED = Wait(None, "run")
@@ -103,6 +108,8 @@ class Gate:
         self._taken = 0
         self._taken_amount = 0.0
         self._in_flight = 0
+        self._is_steered = False
+        self._output_tokens = float(USUAL_OUTPUT_TOKENS)
         self.paused = False
 
     # Admission
@@ -129,23 +136,23 @@ class Gate:
         self._in_flight += 1
         return Place(found, now_s, tokens, amount, work.is_retry)
 
-    def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | None:
+    def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | Spent | None:
         if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers(self._taken + 1, 0.0):
             return RUN_WHEN_LANDED
         if self._whole is None:
             return None
-        tokens = work.estimate.tokens if self._limits.tpm is not None else 0
+        tokens = self._expected(work) if self._limits.tpm is not None else 0
         wait_s = self._whole.wait_s(now_s, tokens)
         if wait_s == 0.0:
             return None
         if wait_s is not None and math.isinf(wait_s):
-            return Refusal(f"it needs about {tokens} tokens, more than --tpm {self._limits.tpm:.0f} allows")
+            return self._never(f"it needs about {tokens} tokens, more than --tpm {self._limits.tpm:.0f} allows")
         return Wait(None if wait_s is None else now_s + wait_s, "run")
 
     def _limit_of_run(self) -> int:
         return self._ceiling if self._concurrency is None else self._concurrency
 
-    def _choose(self, now_s: float, work: Work, avoid: Scope | None) -> Scope | Wait | Refusal:
+    def _choose(self, now_s: float, work: Work, avoid: Scope | None) -> Scope | Wait | Refusal | Spent:
         entries = self._scopes.pool(work.request.model)
         if len(entries) == 1:
             return self._lone(now_s, work, entries[0].scope)
@@ -156,14 +163,14 @@ class Gate:
         chosen = choose(candidates, self._draw)
         if chosen is not None:
             return entries[chosen].scope
-        soonest = min((wait for wait in waits if wait), default=None)
-        if soonest is not None and math.isinf(soonest):
-            return self._too_large(work)
+        if all(wait is not None and math.isinf(wait) for wait in waits):
+            return self._never(TOO_LARGE.format(tokens=self._expected(work)))
+        soonest = min((wait for wait in waits if wait and not math.isinf(wait)), default=None)
         if work.tried:  # it waits for one that it has not tried; fresh tasks may take the others
             return Wait(now_s + (SECOND_LOOK_S if soonest is None else soonest), "task")
         return MODEL_WHEN_LANDED if soonest is None else Wait(now_s + soonest)
 
-    def _lone(self, now_s: float, work: Work, scope: Scope) -> Scope | Wait | Refusal:
+    def _lone(self, now_s: float, work: Work, scope: Scope) -> Scope | Wait | Refusal | Spent:
         """The only scope there is: never put aside, since nobody else could serve."""
         if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
             return Wait(now_s + later_s, "task")
@@ -172,7 +179,9 @@ class Gate:
             return scope
         if wait_s is None:
             return MODEL_WHEN_LANDED
-        return self._too_large(work) if math.isinf(wait_s) else Wait(now_s + wait_s)
+        if math.isinf(wait_s):
+            return self._never(TOO_LARGE.format(tokens=self._expected(work)))
+        return Wait(now_s + wait_s)
 
     def _wait_of(self, now_s: float, work: Work, scope: Scope) -> float | None:
         if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
@@ -192,16 +201,29 @@ class Gate:
             ready=ready and serves,
         )
 
-    def _too_large(self, work: Work) -> Refusal:
-        return Refusal(f"it needs about {work.estimate.tokens} tokens, more than the limit of tokens per minute")
+    def _never(self, message: str) -> Refusal | Spent:
+        """It can not be sent within these limits: the row's affair, unless somebody has set them since it was taken."""
+        return (
+            Spent(message, "Go on with another limit; what is pending stays so.")
+            if self._is_steered
+            else Refusal(message)
+        )
 
     def _tokens(self, work: Work, scope: Scope) -> int:
-        return work.estimate.tokens if self._limits.tpm is not None or scope.flow.counts_tokens else 0
+        return self._expected(work) if self._limits.tpm is not None or scope.flow.counts_tokens else 0
 
-    def _reserve(self, work: Work, scope: Scope) -> float | Wait | Refusal | Spent:
+    def _expected(self, work: Work) -> int:
+        """Tokens in and out, an answer without a limit taken to be as long as the longest of late."""
+        return work.estimate.tokens(math.ceil(self._output_tokens))
+
+    def _reserve(self, work: Work, scope: Scope) -> float | Wait | Spent:
         amount = self._ledger.worst_case(work, scope.lane)
         if amount is None:
-            return Refusal(f"no price is known for the model {scope.lane.model!r}, so the budget could not be kept")
+            model = scope.lane.model
+            return Spent(
+                f"No price is known for the model {model!r}, so the budget could not be kept",
+                f'Say what it costs under [pricing."{model}"] in {CONFIG_FILE}, or leave the budget out.',
+            )
         budget = self._ledger.budget
         left = budget.snapshot().left or 0.0
         taken = self._taken_amount + amount
@@ -224,6 +246,8 @@ class Gate:
     def land(self, place: Place, work: Work, outcome: Outcome, now_s: float) -> tuple[float | None, float]:
         """A call has ended. What it cost, and what it may have cost besides without an answer."""
         self._in_flight -= 1
+        if isinstance(outcome, Response):
+            self._output_tokens = max(outcome.usage.output_tokens, OUTPUT_FADES * self._output_tokens)
         place.scope.land(place, outcome, now_s, self._draw())
         self._land_whole(place, now_s, outcome)
         return self._ledger.book(place, work, outcome)
@@ -329,6 +353,7 @@ class Gate:
 
     def _set_limits(self, now_s: float, limits: Limits) -> None:
         self._limits = limits
+        self._is_steered = True
         if self._whole is None:
             self._whole = Flow(limits, sys.maxsize)
             for _ in range(self._in_flight):

@@ -46,7 +46,10 @@ class Ledger:
     def lose(self, place: Place, work: Work) -> float:
         """A call that may be billed, and of which nothing will be known: what it may cost at most."""
         amount = place.amount or self.worst_case(work, place.scope.lane) or 0.0
-        self.budget.unknown(place.amount)
+        if not place.amount and not self.budget.reserve(amount):
+            self.budget.settle(0.0, amount)  # a budget that was set since it was sent, and is too small for it
+        else:
+            self.budget.unknown(amount)
         return amount
 
     def _cost(self, response: Response, lane: Lane) -> float | None:

@@ -72,7 +72,8 @@ class Queues:
     @property
     def waiting(self) -> int:
         """Tasks that were sent, and wait to be sent again."""
-        return len(self._backing_off) + sum(len(line.retries) + len(line.due) for line in self._lines.values())
+        again = sum(len(line.retries) + sum(bool(work.attempts) for work in line.due) for line in self._lines.values())
+        return len(self._backing_off) + again
 
     def __bool__(self) -> bool:
         return bool(self._backing_off) or any(self._lines.values())

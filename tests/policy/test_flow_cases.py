@@ -357,3 +357,12 @@ def test_without_a_limit_the_ceiling_is_reached(seed: int) -> None:
 def test_a_limit_of_calls_in_flight_is_filled(seed: int) -> None:
     """Fifty at once, and a refusal beyond."""
     assert lived("crowded", seed).mean_in_flight >= 0.9 * 50
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("size_s", [0.05, 1.0])
+def test_a_first_burst_that_is_mostly_refused_does_not_stall_the_rest(size_s: float, penalty: float) -> None:
+    """Thirty at once into a bucket of five, which takes twenty a second from then on."""
+    client = Client(Flow(concurrency=30), Metered(20.0, burst=5.0, penalty=penalty), lambda random: size_s, seed=1)
+    client.run(80.0)
+    assert client.answered >= 0.6 * 20 * 80

@@ -26,6 +26,8 @@ USED_WINDOW_S, SHORTEST_WINDOW_S, LAST = 10.0, 2.0, 10
 CALLS_BACK = 20
 """Where calls are rare the way back takes so many of them, and not 45 s."""
 FEW = 5
+HARDLY_ANY = 20
+"""Answers below which a refusal tells little of the pace."""
 LEAST_PER_S, LEAST_BLIND_PER_S = 0.005, 0.2
 SHORTEST_EPISODE_S = 5.0
 GUARD_GROWTH, GUARD_S = 1.5, 900.0
@@ -107,7 +109,7 @@ class Pace:
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
         """A call was turned away: cut, once per episode. What was sent before tells only how little was let in."""
         self._forget_one(now_s)
-        if self._let_in < FEW:
+        if self._let_in < HARDLY_ANY:
             self._begin_anew(now_s, sent_s, asked_s)
             return
         if sent_s < self._cut_s:
@@ -182,8 +184,9 @@ class Pace:
         """What was let in over the last ten seconds, or as far back as the last few calls go where that is further."""
         active_s = self._active(now_s)
         used = self._used.total(active_s)
-        if used >= LAST:
-            return used / min(USED_WINDOW_S, max(SHORTEST_WINDOW_S, active_s - self._first_s))
+        age_s = active_s - self._first_s
+        if used >= LAST or age_s <= USED_WINDOW_S:
+            return max(used, 1.0) / min(USED_WINDOW_S, max(SHORTEST_WINDOW_S, age_s))
         if not self._last_s:
             return LEAST_PER_S
         return len(self._last_s) / max(SHORTEST_WINDOW_S, active_s - self._last_s[0])

@@ -164,7 +164,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: float | None = None
     unknown_cost: float = 0.0
     hedge: bool = False
-    """A second copy, sent because the first was slow."""
+    """One of two copies, dropped because the other was answered first."""
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -162,6 +162,8 @@ class Dispatcher:
 
     def _start_due(self, now_s: float) -> None:
         self._queues.rouse(now_s)
+        if self._hedges is not None and not self.draining:
+            self._hedge(self._hedges, now_s)
         wake_s = self._queues.next_due_s()
         lines = self._queues.lines()
         while lines and not self.draining:
@@ -184,16 +186,18 @@ class Dispatcher:
                 lines.popleft()
             else:
                 self._turn_away(work, line, place)
-        if self._hedges is not None and not self.draining:
-            self._hedge(self._hedges, now_s)
+        if self._hedges is not None:
             wake_s = _sooner(wake_s, self._hedges.next_s(now_s))
         self._wake_at(None if self.draining else wake_s)
 
     def _hedge(self, hedges: Hedges, now_s: float) -> None:
-        for work, place in hedges.due(now_s):
+        while (due := hedges.due(now_s)) is not None:
+            work, place = due
             second = self._gate.admit(now_s, work, avoid=place.scope)
-            if isinstance(second, Place):
-                self._start(work, second)
+            if not isinstance(second, Place):
+                return
+            hedges.sent()
+            self._start(work, second)
 
     def _next(self, line: Line, now_s: float) -> Work | None:
         """Whose turn it is in a line; rows that give no request are settled on the way."""

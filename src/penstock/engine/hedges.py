@@ -2,7 +2,6 @@
 
 from asyncio import Task as AsyncioTask
 from collections import deque
-from collections.abc import Iterator
 
 from penstock.engine.scope import Place
 from penstock.engine.work import Work
@@ -15,6 +14,7 @@ class Hedges:
     def __init__(self, hedging: Hedging) -> None:
         self._hedging = hedging
         self._calls: deque[tuple[AsyncioTask[None], Work, Place]] = deque()
+        self._is_allowed = False
 
     def started(self, call: AsyncioTask[None], work: Work, place: Place) -> None:
         """A first copy was sent."""
@@ -24,18 +24,28 @@ class Hedges:
         """Learn how long answers take."""
         self._hedging.answered(latency_s)
 
-    def due(self, now_s: float) -> Iterator[tuple[Work, Place]]:
-        """Calls of which a second copy may be sent now."""
+    def due(self, now_s: float) -> tuple[Work, Place] | None:
+        """The oldest call, if a second copy of it may be sent now. It stays the oldest until one was: see `sent`."""
         after_s = self._hedging.after_s(now_s)
         while self._calls:
             call, work, place = self._calls[0]
             if not call.done() and (after_s is None or place.started_s + after_s > now_s):
-                return
+                return None
+            self._is_allowed = self._is_allowed or (not call.done() and self._hedging.allow(now_s))
+            if self._is_allowed and not call.done():
+                return work, place
             self._calls.popleft()
-            if not call.done() and self._hedging.allow(now_s):
-                yield work, place
+        return None
+
+    def sent(self) -> None:
+        """The second copy of the oldest call was sent."""
+        self._calls.popleft()
+        self._is_allowed = False
 
     def next_s(self, now_s: float) -> float | None:
-        """When the oldest call will be old enough."""
+        """When the oldest call will be old enough; None where it is, and waits for a place."""
         after_s = self._hedging.after_s(now_s)
-        return None if after_s is None or not self._calls else self._calls[0][2].started_s + after_s
+        if after_s is None or not self._calls:
+            return None
+        due_s = self._calls[0][2].started_s + after_s
+        return due_s if due_s > now_s else None

@@ -258,10 +258,7 @@ class Dispatcher:
         self._land(work, place, outcome, now_s)
 
     def _drop_copies(self, work: Work, place: Place, now_s: float) -> float:
-        """The other copy of a hedged call: it may be billed as well, and its answer is not waited for.
-
-        Returns the seconds that it has taken, 0 where there is none.
-        """
+        """Drop the other copy of a hedged call, which may be billed as well; the seconds that it has taken, or 0."""
         if work.flying == 1:
             return 0.0
         longest_s = 0.0

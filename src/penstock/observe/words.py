@@ -52,7 +52,7 @@ def of_budget(totals: Totals, held: Money | None) -> str:
     """What the answers cost, and of how much where there is a budget: "$2.00 of $10.00"."""
     if held is None or held.budget is None:
         return cost(totals)
-    spent = cost(totals) if totals.settled else money(0.0, held.currency)
+    spent = cost(totals) if totals.cost or totals.unpriced else money(0.0, held.currency)
     return f"{spent} of {money(held.budget, held.currency)}"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from penstock.cli.display import print_facts
 from penstock.cli.runs import open_run, run_folders
 from penstock.endpoints import missing_key
+from penstock.engine.estimate import output_limit
 from penstock.engine.intake import MAX_CHUNK
 from penstock.engine.requests import Renderer, to_task
 from penstock.errors import RunChanged, UsageError
@@ -32,7 +33,6 @@ REQUESTS_SHOWN = 3
 BODY_CHARS = 2000
 ERRORS_SHOWN = 5
 
-MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 TEXT_FIELDS = ("messages", "input", "prompt", "instructions")
 """Members of a body that hold what a model reads."""
 _NOT_READ = frozenset({"role", "type", "url", "data", "file_data", "id", "detail"})
@@ -113,7 +113,7 @@ class Preview:
     def _estimate(self, request: Request) -> None:
         body = msgspec.json.decode(request.body)
         read = sum(estimate_tokens(text) for field in TEXT_FIELDS for text in _texts(body.get(field)))
-        written = _max_tokens(body)
+        written, _ = output_limit(request.body)
         self.input_tokens += read
         self.output_tokens += written or 0
         self.unbounded += written is None
@@ -149,12 +149,6 @@ def _texts(value: Any) -> Iterator[str]:
         for name, member in value.items():
             if name not in _NOT_READ:
                 yield from _texts(member)
-
-
-def _max_tokens(body: dict[str, Any]) -> int | None:
-    given = next((body[field] for field in MAX_TOKENS_FIELDS if isinstance(body.get(field), int)), None)
-    choices = body.get("n")
-    return given if given is None else given * (choices if isinstance(choices, int) else 1)
 
 
 def _refuse_other_run(folder: Path, options: RunOptions, sinks: list[Sink]) -> None:

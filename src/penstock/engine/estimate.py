@@ -34,13 +34,18 @@ class _Limits(msgspec.Struct):
 
 def estimate(request: Request) -> Estimate:
     """The estimate of a request, from its body."""
-    try:
-        limits = msgspec.json.decode(request.body, type=_Limits)
-    except msgspec.ValidationError:  # the provider will say what it thinks of a limit that is no number
-        limits = _Limits()
     input_tokens = estimate_tokens(request.body.decode("utf-8", "replace"))
     if request.api in ("embeddings", "moderations"):
         return Estimate(input_tokens, 0)
+    return Estimate(input_tokens, *output_limit(request.body))
+
+
+def output_limit(body: bytes) -> tuple[int | None, int]:
+    """The most tokens that a body lets be written, None where it sets no limit; and how many answers it asks for."""
+    try:
+        limits = msgspec.json.decode(body, type=_Limits)
+    except msgspec.ValidationError:  # the provider will say what it thinks of a limit that is no number
+        limits = _Limits()
     output = limits.max_completion_tokens or limits.max_tokens or limits.max_output_tokens
     answers = max(1, limits.n or 1)
-    return Estimate(input_tokens, None if output is None else output * answers, answers)
+    return None if output is None else output * answers, answers

@@ -29,11 +29,12 @@ class Hedges:
         after_s = self._hedging.after_s(now_s)
         while self._calls:
             call, work, place = self._calls[0]
-            if not call.done() and (after_s is None or place.started_s + after_s > now_s):
-                return None
-            self._is_allowed = self._is_allowed or (not call.done() and self._hedging.allow(now_s))
-            if self._is_allowed and not call.done():
-                return work, place
+            if not call.done():
+                if after_s is None or place.started_s + after_s > now_s:
+                    return None
+                self._is_allowed = self._is_allowed or self._hedging.allow(now_s)
+                if self._is_allowed:
+                    return work, place
             self._calls.popleft()
         return None
 

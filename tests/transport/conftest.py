@@ -1,6 +1,7 @@
 """A server whose every byte a test writes itself, and what it saw of the requests."""
 
 import asyncio
+import math
 import socket
 import ssl
 import struct
@@ -136,9 +137,9 @@ def serving() -> Serving:
     return _serving
 
 
-@pytest.fixture
-def settings() -> Settings:
-    """Settings for a local port, with short time-outs."""
+@pytest.fixture(params=[0.0, math.inf], ids=["watched", "brisk"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Settings for a local port, with short time-outs; answers are watched, or taken to be brisk."""
 
     def make(port: int = 9, *, scheme: str = "http", host: str = "127.0.0.1", **others: Any) -> TransportSettings:
         defaults: dict[str, Any] = {
@@ -148,6 +149,7 @@ def settings() -> Settings:
             "connect_timeout_s": 2.0,
             "max_response_bytes": 1_000_000,
             "concurrency": 10,
+            "brisk_s": request.param,
         }
         return TransportSettings(**(defaults | others))
 

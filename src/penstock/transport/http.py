@@ -14,12 +14,13 @@ from typing import Any
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PyreqwestError
 from pyreqwest.http import Url
+from pyreqwest.request import RequestBody, StreamRequest
 from pyreqwest.response import Response
 
 from penstock.clock import SystemClock
 from penstock.errors import UsageError
 from penstock.models import Failure, HttpResponse
-from penstock.transport.progress import Watch
+from penstock.transport.progress import Watch, refuse_cancelled
 from penstock.transport.settings import TransportSettings
 from penstock.transport.translate import CLOSED, given_up, stalled, too_large, translate
 from penstock.version import __version__
@@ -28,8 +29,11 @@ POOL_IDLE_S = 4.0
 """Below the 5 s after which uvicorn and node close an idle connection: a request sent into one is ambiguous."""
 KEEP_ALIVE_PROBE_S = 30.0
 """TCP probes keep a NAT from forgetting a connection that waits minutes for its answer."""
-READ_AHEAD_BYTES = 0
-"""Nothing is read ahead, or the head would be shown only once so much of the body has come."""
+READ_AHEAD_BYTES = 65_536
+"""So much of a body is read ahead where answers are brisk: head and body then come in one step."""
+BRISK_MEMORY = 0.05
+FIRST_MEAN_S = 60.0
+"""Taken for the mean at first, so that an endpoint has to show that it is brisk."""
 
 
 class HttpTransport:
@@ -43,6 +47,9 @@ class HttpTransport:
         self._base_url = settings.base_url.rstrip("/")
         self._client: Client | None = _build_client(settings)
         self._watch = Watch(settings.min_progress_bytes, settings.progress_window_s, SystemClock())
+        self._most_at_once = min(READ_AHEAD_BYTES, settings.max_response_bytes)
+        self._templates: dict[tuple[str, bool], StreamRequest] = {}
+        self._mean_s = FIRST_MEAN_S
 
     def send(
         self, path: str, body: bytes, timeout_s: float | None = None
@@ -50,7 +57,8 @@ class HttpTransport:
         """POST `body` to `path` below the base URL and read the whole response, whatever its status.
 
         The deadline is `timeout_s`, or the settings' where that is longer: connecting must end before it. An answer
-        that has begun must go on coming, as `transport.progress` has it.
+        that has begun must go on coming, as `transport.progress` has it; see `TransportSettings.brisk_s` for those
+        that come so fast that they are not watched.
         """
         return self._exchange("POST", path, body, timeout_s)
 
@@ -61,6 +69,7 @@ class HttpTransport:
     async def aclose(self) -> None:
         """Close every idle connection and give up the calls in flight. Safe to call twice."""
         client, self._client = self._client, None
+        self._templates.clear()
         self._watch.stop_all()
         if client is not None:
             await client.close()
@@ -68,21 +77,42 @@ class HttpTransport:
     async def _exchange(
         self, method: str, path: str, body: bytes | None = None, timeout_s: float | None = None
     ) -> HttpResponse | Failure:
-        if self._client is None:
+        if (client := self._client) is None:
             return CLOSED
         started_s = time.monotonic()
         limit_s = self._settings.timeout_s
+        brisk = self._mean_s < self._settings.brisk_s
         try:
-            request = self._client.request(method, f"{self._base_url}/{path.lstrip('/')}")
+            if body is None or (timeout_s is not None and timeout_s > limit_s):
+                limit_s = max(limit_s, timeout_s or 0.0)
+                request = self._build(client, method, path, brisk, limit_s)
+            else:
+                request = self._copy(client, path, brisk)
             if body is not None:
-                request = request.body_bytes(body)
-            if timeout_s is not None and timeout_s > limit_s:
-                limit_s = timeout_s
-                request = request.timeout(timedelta(seconds=limit_s))
-            async with request.streamed_read_buffer_limit(READ_AHEAD_BYTES).build_streamed() as response:
+                request.body = RequestBody.from_bytes(body)
+            async with request as response:
+                if brisk and (length := _announced(response)) is not None and length <= self._most_at_once:
+                    answer = HttpResponse(response.status, bytes(await response.bytes()), _header_of(response))
+                    refuse_cancelled()  # the HTTP client loses a cancellation that meets an answer
+                    return answer
                 return await self._read(response)
         except (PyreqwestError, ValueError) as error:
             return translate(error, self._settings, time.monotonic() - started_s, limit_s)
+        finally:
+            self._mean_s += BRISK_MEMORY * (time.monotonic() - started_s - self._mean_s)
+
+    def _copy(self, client: Client, path: str, brisk: bool) -> StreamRequest:
+        """A request to a path that was asked before is a copy: its URL is read only once."""
+        template = self._templates.get((path, brisk))
+        if template is None:
+            template = self._templates[path, brisk] = self._build(client, "POST", path, brisk, None)
+        return template.copy()
+
+    def _build(self, client: Client, method: str, path: str, brisk: bool, limit_s: float | None) -> StreamRequest:
+        request = client.request(method, f"{self._base_url}/{path.lstrip('/')}")
+        if limit_s is not None:
+            request = request.timeout(timedelta(seconds=limit_s))
+        return request.streamed_read_buffer_limit(READ_AHEAD_BYTES if brisk else 0).build_streamed()
 
     async def _read(self, response: Response) -> HttpResponse | Failure:
         """The response with its whole body, decompressed; what it is beyond the limit, whatever was announced."""

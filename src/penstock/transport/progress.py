@@ -19,6 +19,12 @@ from pyreqwest.bytes import Bytes
 from penstock.clock import Clock, Timer
 
 
+def refuse_cancelled() -> None:
+    """Raise `CancelledError` where somebody has cancelled the running task."""
+    if cast("asyncio.Task[Any]", asyncio.current_task()).cancelling():
+        raise asyncio.CancelledError
+
+
 class Body(msgspec.Struct, eq=False):
     """A response body as far as it has come, in `parts`.
 

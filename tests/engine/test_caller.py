@@ -9,6 +9,7 @@ from penstock.endpoints import NO_KEY, Endpoint, Key
 from penstock.engine.caller import call
 from penstock.engine.scope import Lane
 from penstock.models import Failure, Fault, Request, Response
+from penstock.policy.announced import Announced
 from penstock.redaction import Secret
 from penstock.transport.fake import FunctionTransport, respond
 
@@ -21,7 +22,7 @@ def test_an_answer_is_held_against_its_request(inputs: list[str], kind: type) ->
     transport = FunctionTransport(lambda path, body: respond(200, answer))
     endpoint = Endpoint("e", "http://127.0.0.1/v1")
     lane = Lane(endpoint, Key(Secret("secret-1"), "OPENAI_API_KEY"), "m", transport)
-    outcome = asyncio.run(call(lane, request))
+    outcome, _ = asyncio.run(call(lane, request))
     assert isinstance(outcome, kind)
     if isinstance(outcome, Failure):
         assert (outcome.fault, outcome.code) == (Fault.AMBIGUOUS, "not_an_answer")
@@ -42,11 +43,10 @@ def test_a_model_is_asked_by_the_name_that_it_has_at_the_endpoint() -> None:
     assert sent == [json.loads(body) | {"model": "vendor/m"}]
 
 
-def test_headers_are_shown_to_whoever_wants_to_look() -> None:
-    """Limits are announced there."""
-    seen: list[str | None] = []
+def test_announced_limits_are_told_to_whoever_wants_them() -> None:
+    """They stand in the headers, of a refusal too."""
     transport = FunctionTransport(lambda path, body: respond(429, b"{}", {"X-RateLimit-Limit-Requests": "60"}))
     lane = Lane(Endpoint("e", "http://127.0.0.1/v1"), NO_KEY, "m", transport)
     request = Request("chat", "chat/completions", b"{}", "m")
-    asyncio.run(call(lane, request, None, lambda header: seen.append(header("x-ratelimit-limit-requests"))))
-    assert seen == ["60"]
+    told = [asyncio.run(call(lane, request, looks=looks))[1] for looks in (True, False)]
+    assert told == [Announced(rpm=60.0), None]

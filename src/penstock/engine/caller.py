@@ -1,35 +1,33 @@
 """One attempt: send a request, and make of what comes back a response or a failure."""
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
 from penstock.apis.registry import APIS
 from penstock.engine.scope import Lane
 from penstock.models import Failure, HttpResponse, Outcome, Request
+from penstock.policy.announced import Announced, announced_by
 from penstock.policy.faults import classify
 from penstock.redaction import Secret
 
-Look = Callable[[Callable[[str], str | None]], None]
-"""Looks at the headers of a response."""
+Told = tuple[Outcome, Announced | None]
+"""The outcome of a call, and the limits that the answer announces, where somebody wants to know."""
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def call(lane: Lane, request: Request, timeout_s: float | None = None, look: Look | None = None) -> Outcome:
-    """The outcome of one attempt; whatever happens is a value, and no credential stands in a failure.
+async def call(lane: Lane, request: Request, timeout_s: float | None = None, *, looks: bool = False) -> Told:
+    """What comes of one attempt; whatever happens is a value, and no credential stands in a failure.
 
-    `timeout_s` is a deadline of its own, None for the transport's.
+    `timeout_s` is a deadline of its own, None for the transport's. With `looks` the answer's headers are read.
     """
     body = request.body if lane.model == request.model else _asking_for(lane.model, request.body)
     answer = await lane.transport.send(request.path, body, timeout_s)
     if isinstance(answer, Failure):
-        return answer
-    if look is not None:
-        look(answer.header)
-    return _outcome(answer, request, body, lane.secrets)
+        return answer, None
+    return _outcome(answer, request, body, lane.secrets), announced_by(answer.header) if looks else None
 
 
 def _outcome(answer: HttpResponse, request: Request, body: bytes, secrets: tuple[Secret, ...]) -> Outcome:

@@ -7,22 +7,23 @@ Tasks in back-off sit in a heap and hold no place in the gate; a call is the onl
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import msgspec
 
 from penstock.clock import Clock, Timer
 from penstock.engine.attempts import attempt_of
-from penstock.engine.caller import call
+from penstock.engine.flight import Executor, Flight
 from penstock.engine.gate import Gate, Refusal, Spent, Wait
 from penstock.engine.hedges import Hedges
 from penstock.engine.queues import Line, Queues
 from penstock.engine.refusals import paused_by
 from penstock.engine.requests import Renderer
 from penstock.engine.scope import Place
+from penstock.engine.tasks import TaskExecutor
 from penstock.engine.work import Work, unusable
 from penstock.errors import RunPaused
 from penstock.models import Failure, Fault, Outcome, Response, Result, Settled, Task
+from penstock.policy.announced import Announced
 from penstock.policy.deadline import TIMEOUTS, deadline_s
 from penstock.policy.retry import GiveUp, History, Pause, Retry, RetryPolicy, decide
 
@@ -42,7 +43,7 @@ class Dispatcher:
     `settle` gets every result, `on_warning` what a person should know at once. `low_on_tasks` is set when more fresh
     tasks are wanted, `stopped` when nothing is in flight any more and nothing more will be started; then `trouble` says
     why the run cannot go on, if so, and `defect` holds an exception that should not have been. `answered` says whether
-    the run has an answer, of this process or of an earlier one.
+    the run has an answer, of this process or of an earlier one. `executor` makes the calls.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Dispatcher:
         self._hedges = hedges
         self.on_warning: Callable[[str], None] = lambda message: None
         self._loop = asyncio.get_running_loop()
+        self._pumps = False
+        self.executor: Executor = TaskExecutor(self.fail)
         self.draw: Callable[[], float] = random.random
         self._queues = Queues(renderer.model_of)
-        self._calls: dict[asyncio.Task[None], tuple[Work, Place]] = {}
+        self._flights: dict[Flight, None] = {}
         self._timer: Timer | None = None
         self._timer_s: float | None = None
         self._more_to_come = True
@@ -88,7 +91,7 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Calls under way."""
-        return len(self._calls)
+        return len(self._flights)
 
     @property
     def waiting(self) -> int:
@@ -132,14 +135,17 @@ class Dispatcher:
 
     def cancel(self) -> None:
         """Drain, and give up what is in flight: it may be billed, and its tasks stay pending."""
-        for asyncio_task, (work, place) in self._calls.items():
-            if not asyncio_task.cancelling() and asyncio_task.cancel():
-                self._give_up(work, place)
+        for flight in self._flights:
+            if not flight.given_up:
+                self._given_up_cost += self._give_up(flight) + flight.work.unknown_cost
+                self._given_up += 1 + flight.work.ambiguous
         self.drain()
 
-    def _give_up(self, work: Work, place: Place) -> None:
-        self._given_up_cost += self._gate.give_up(place, work, self._clock.monotonic_s()) + work.unknown_cost
-        self._given_up += 1 + work.ambiguous
+    def _give_up(self, flight: Flight) -> float:
+        """What a call that is given up may cost."""
+        flight.given_up = True
+        self.executor.give_up(flight)
+        return self._gate.give_up(flight.place, flight.work, self._clock.monotonic_s())
 
     def committed(self, batch: Sequence[Settled]) -> None:
         """These results are durable. Only now others may take the places of their calls: what a crash would lose, in
@@ -159,6 +165,16 @@ class Dispatcher:
         except Exception as error:
             self.fail(error)
         self._tell(now_s)
+
+    def _pump_soon(self) -> None:
+        """Once for all calls that end within a turn of the loop."""
+        if not self._pumps:
+            self._pumps = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pumps = False
+        self.pump()
 
     def _start_due(self, now_s: float) -> None:
         self._queues.rouse(now_s)
@@ -191,13 +207,12 @@ class Dispatcher:
         self._wake_at(None if self.draining else wake_s)
 
     def _hedge(self, hedges: Hedges, now_s: float) -> None:
-        while (due := hedges.due(now_s)) is not None:
-            work, place = due
-            second = self._gate.admit(now_s, work, avoid=place.scope)
+        while (flight := hedges.due(now_s)) is not None:
+            second = self._gate.admit(now_s, flight.work, avoid=flight.place.scope)
             if not isinstance(second, Place):
                 return
             hedges.sent()
-            self._start(work, second)
+            self._start(flight.work, second)
 
     def _next(self, line: Line, now_s: float) -> Work | None:
         """Whose turn it is in a line; rows that give no request are settled on the way."""
@@ -235,61 +250,41 @@ class Dispatcher:
         if work.sent_s is None:
             work.sent_s = place.started_s
         work.flying += 1
-        asyncio_task = self._loop.create_task(self._call(work, place))
-        self._calls[asyncio_task] = work, place
+        timeout_s = deadline_s(self._policy.timeout_s, work.timeouts) if work.timeouts else None
+        looks = place.scope.wants_headers(place.started_s)
+        flight = Flight(work, place, self._clock.unix_s(), timeout_s, looks)
+        self._flights[flight] = None
         if self._hedges is not None and work.flying == 1:
-            self._hedges.started(asyncio_task, work, place)
-        # Not a `finally` inside the call: one that is cancelled before its first step never gets there.
-        asyncio_task.add_done_callback(self._end_call)
+            self._hedges.started(flight)
+        self.executor.start(flight, self._end)
 
     # Landing
 
-    async def _call(self, work: Work, place: Place) -> None:
-        scope = place.scope
-        started_at = self._clock.unix_s()
-        look = partial(scope.read_limits, now_s=place.started_s) if scope.wants_headers(place.started_s) else None
-        timeout_s = deadline_s(self._policy.timeout_s, work.timeouts) if work.timeouts else None
-        outcome = await call(scope.lane, work.request, timeout_s, look)
-        now_s = self._clock.monotonic_s()
-        if self._hedges is not None and isinstance(outcome, Response):
-            self._hedges.answered(max(now_s - place.started_s, self._drop_copies(work, place, now_s)))
-        money = self._gate.land(place, work, outcome, now_s)
-        work.record(attempt_of(scope.lane, work, started_at, (now_s - place.started_s) * 1000, outcome, money), now_s)
-        self._land(work, place, outcome, now_s)
-
-    def _drop_copies(self, work: Work, place: Place, now_s: float) -> float:
-        """Drop the other copy of a hedged call, which may be billed as well; the seconds that it has taken, or 0."""
-        if work.flying == 1:
-            return 0.0
-        longest_s = 0.0
-        for asyncio_task, (other, its_place) in self._calls.items():
-            if other is work and its_place is not place and asyncio_task.cancel():
-                unknown_cost = self._gate.give_up(its_place, work, now_s)
-                flown_s = now_s - its_place.started_s
-                longest_s = max(longest_s, flown_s)
-                failure = Failure(Fault.AMBIGUOUS, "given up: another copy was answered first")
-                started_at = self._clock.unix_s() - flown_s
-                attempt = attempt_of(
-                    its_place.scope.lane, work, started_at, flown_s * 1000, failure, (None, unknown_cost)
-                )
-                work.record(msgspec.structs.replace(attempt, hedge=True), now_s)
-        return longest_s
-
-    def _end_call(self, asyncio_task: asyncio.Task[None]) -> None:
-        work, place = self._calls.pop(asyncio_task)
-        work.flying -= 1
-        if asyncio_task.cancelled():
-            if not asyncio_task.cancelling():
-                self.fail(RuntimeError("A transport cancelled a call that nobody had given up."))
-        elif (error := asyncio_task.exception()) is not None:
+    def _end(self, flight: Flight, outcome: Outcome | None, announced: Announced | None) -> None:
+        """A call has ended, or was let go."""
+        del self._flights[flight]
+        flight.ended = True
+        flight.work.flying -= 1
+        try:
+            if outcome is not None:
+                self._land(flight, outcome, announced)
+        except Exception as error:
             self.fail(error)
-        if not place.kept:
-            self._gate.release(place)
-            self.pump()
-        elif not self._calls:
+        if not flight.place.kept:
+            self._gate.release(flight.place)
+            self._pump_soon()
+        elif not self._flights:
             self._tell(self._clock.monotonic_s())
 
-    def _land(self, work: Work, place: Place, outcome: Outcome, now_s: float) -> None:
+    def _land(self, flight: Flight, outcome: Outcome, announced: Announced | None) -> None:
+        work, place, now_s = flight.work, flight.place, self._clock.monotonic_s()
+        if announced is not None:
+            place.scope.learn_limits(announced, now_s)
+        flown_s = now_s - place.started_s
+        if self._hedges is not None and isinstance(outcome, Response):
+            self._hedges.answered(max(flown_s, self._drop_copies(work, now_s)))
+        money = self._gate.land(place, work, outcome, now_s)
+        work.record(attempt_of(place.scope.lane, work, flight.started_at, flown_s * 1000, outcome, money), now_s)
         self.landed += 1
         if isinstance(outcome, Failure):
             self._after_failure(work, place, outcome, now_s)
@@ -299,6 +294,23 @@ class Dispatcher:
         self._answered_s = now_s
         self._settle_call(work, place, work.answered(outcome, self._gate.currency, self._clock.unix_s()))
 
+    def _drop_copies(self, work: Work, now_s: float) -> float:
+        """Drop the other copy of a hedged call, which may be billed as well; the seconds that it has taken, or 0."""
+        if work.flying == 0:
+            return 0.0
+        longest_s = 0.0
+        for other in self._flights:
+            if other.work is work and not other.given_up:
+                unknown_cost = self._give_up(other)
+                flown_s = now_s - other.place.started_s
+                longest_s = max(longest_s, flown_s)
+                failure = Failure(Fault.AMBIGUOUS, "given up: another copy was answered first")
+                attempt = attempt_of(
+                    other.place.scope.lane, work, other.started_at, flown_s * 1000, failure, (None, unknown_cost)
+                )
+                work.record(msgspec.structs.replace(attempt, hedge=True), now_s)
+        return longest_s
+
     def _settle_call(self, work: Work, place: Place, result: Result) -> None:
         work.settled = place.kept = True
         self._uncommitted[result.index] = place
@@ -307,7 +319,7 @@ class Dispatcher:
     def _after_failure(self, work: Work, place: Place, failure: Failure, now_s: float) -> None:
         self._note_contact(failure, now_s)
         self._gate.refuse(place, failure, now_s)
-        if work.flying > 1:  # another copy may still be answered
+        if work.flying > 0:  # another copy may still be answered
             return
         work.tried = (*work.tried, place.scope)
         work.timeouts += failure.code in TIMEOUTS
@@ -379,7 +391,7 @@ class Dispatcher:
         else:
             self.low_on_tasks.clear()
         nothing_left = not (self._queues or self._more_to_come)
-        if not self._calls and (self.draining or nothing_left):
+        if not self._flights and (self.draining or nothing_left):
             self.stopped.set()
 
 

@@ -1,12 +1,10 @@
 """A scope: an endpoint, one of its keys and a model there. Providers limit by it, so flow is controlled by it."""
 
-from collections.abc import Callable
-
 import msgspec
 
 from penstock.endpoints import Endpoint, Key
 from penstock.models import Failure, Outcome, Response
-from penstock.policy.announced import announced_by
+from penstock.policy.announced import Announced
 from penstock.policy.flow import Flow
 from penstock.policy.landing import Kind, Landing, landing_of
 from penstock.policy.routing import LatencyAverage
@@ -57,10 +55,10 @@ class Scope:
         """Whether it is time to look for announced limits."""
         return now_s >= self._look_s
 
-    def read_limits(self, header: Callable[[str], str | None], now_s: float) -> None:
+    def learn_limits(self, announced: Announced, now_s: float) -> None:
         """Learn the limits that an answer's headers announce."""
         self._look_s = now_s + LOOK_EVERY_S
-        self.flow.learn(now_s, announced_by(header))
+        self.flow.learn(now_s, announced)
 
     def land(self, place: "Place", outcome: Outcome, now_s: float, draw: float) -> None:
         """Learn from what a call came to."""

@@ -92,7 +92,7 @@ class Request(msgspec.Struct, frozen=True):
     model: str
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens as the provider counted them. `cached_tokens` are part of the input, `reasoning_tokens` of the output."""
 
     input_tokens: int = 0
@@ -101,7 +101,7 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
 
 
-class HttpResponse(msgspec.Struct, frozen=True):
+class HttpResponse(msgspec.Struct, frozen=True, gc=False):
     """A complete HTTP response. `header` looks a header up by name, ignoring case; None where there is none."""
 
     status: int

@@ -41,14 +41,14 @@ NO_FINISH_REASON = "no_finish_reason"
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Details(msgspec.Struct, frozen=True):
+class Details(msgspec.Struct, frozen=True, gc=False):
     """Parts of a count of tokens."""
 
     cached_tokens: Count | None = None
     reasoning_tokens: Count | None = None
 
 
-class ReportedUsage(msgspec.Struct, frozen=True):
+class ReportedUsage(msgspec.Struct, frozen=True, gc=False):
     """Token counts in the spellings of chat completions, of responses, and of DeepSeek."""
 
     prompt_tokens: Count | None = None
@@ -117,16 +117,20 @@ def unfinished(finish_reason: str | None, body: bytes) -> Failure | None:
 def usage_of(reported: msgspec.Raw) -> Usage:
     """Token counts; zeros where they cannot be read, since an answer is not thrown away for a bad count."""
     try:
-        counts = _USAGE.decode(reported) if reported else ReportedUsage()
+        return usage_in(_USAGE.decode(reported)) if reported else Usage()
     except (ValueError, RecursionError):
         return Usage()
+
+
+def usage_in(counts: ReportedUsage) -> Usage:
+    """Token counts, whatever the provider calls them."""
     of_input = counts.prompt_tokens_details or counts.input_tokens_details or _NO_DETAILS
     of_output = counts.completion_tokens_details or counts.output_tokens_details or _NO_DETAILS
     return Usage(
-        input_tokens=counts.prompt_tokens or counts.input_tokens or 0,
-        cached_tokens=of_input.cached_tokens or counts.prompt_cache_hit_tokens or 0,
-        output_tokens=counts.completion_tokens or counts.output_tokens or 0,
-        reasoning_tokens=of_output.reasoning_tokens or 0,
+        counts.prompt_tokens or counts.input_tokens or 0,
+        of_input.cached_tokens or counts.prompt_cache_hit_tokens or 0,
+        counts.completion_tokens or counts.output_tokens or 0,
+        of_output.reasoning_tokens or 0,
     )
 
 

@@ -4,7 +4,17 @@ from typing import Any
 
 import msgspec
 
-from penstock.apis.answers import FINISHES, error_inside, not_an_answer, read_answer, unfinished, usage_of
+from penstock.apis.answers import (
+    FINISHES,
+    NO_FINISH_REASON,
+    ReportedUsage,
+    error_inside,
+    not_an_answer,
+    read_answer,
+    unfinished,
+    usage_in,
+    usage_of,
+)
 from penstock.apis.inputs import NO_PROMPT, input_of, messages_of
 from penstock.models import Failure, Response
 
@@ -43,7 +53,34 @@ class Answer(msgspec.Struct, frozen=True):
     error: msgspec.Raw = msgspec.Raw()
 
 
+class PlainMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message of words alone."""
+
+    content: str
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class PlainChoice(msgspec.Struct, frozen=True, gc=False):
+    """An answer of words alone."""
+
+    message: PlainMessage
+    finish_reason: str
+    error: None = None
+
+
+class PlainAnswer(msgspec.Struct, frozen=True, gc=False):
+    """A body as nearly all of them are. Its decoder refuses every other, which `Answer` is for."""
+
+    choices: tuple[PlainChoice]
+    usage: ReportedUsage
+    model: str = ""
+    error: None = None
+
+
 _DECODER = msgspec.json.Decoder(Answer)
+_decode_plain = msgspec.json.Decoder(PlainAnswer).decode
 
 
 class ChatCompletions:
@@ -61,6 +98,9 @@ class ChatCompletions:
 
     def decode(self, body: bytes, request: bytes = b"") -> Response | Failure:
         """The first choice's text, once every choice has come to its end. Several choices are all in `output`."""
+        return _plain(body) or self._judged(body)
+
+    def _judged(self, body: bytes) -> Response | Failure:
         answer = read_answer(_DECODER, body)
         if isinstance(answer, Failure):
             return answer
@@ -84,6 +124,21 @@ class ChatCompletions:
             output=_output(messages),
             partial="refusal" if messages[0].refusal else FINISHES[finish_reason.lower()],
         )
+
+
+def _plain(body: bytes) -> Response | None:
+    """The answer of a plain body, in a fraction of the time that the full reading takes; None for any other."""
+    try:
+        body.decode()
+        answer = _decode_plain(body)
+    except (ValueError, RecursionError):
+        return None
+    choice = answer.choices[0]
+    partial = FINISHES.get(choice.finish_reason, NO_FINISH_REASON)
+    if partial is NO_FINISH_REASON:
+        return None
+    text = choice.message.content
+    return Response(body, answer.model, usage_in(answer.usage), text, choice.finish_reason, None, partial)
 
 
 def text_of(message: Message) -> str:

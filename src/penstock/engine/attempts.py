@@ -11,15 +11,16 @@ def attempt_of(
     """The record of an attempt that began at unix time `started_at`; `money` is what it cost, and may have cost."""
     failure = outcome if isinstance(outcome, Failure) else None
     cost, unknown_cost = money
+    endpoint = lane.endpoint
     return Attempt(
-        lane.endpoint.name,
+        endpoint.name,
         started_at,
         round(latency_ms, 1),
         failure.fault if failure else None,
         failure.status if failure else None,
         failure.message if failure else None,
-        key=lane.key.label if len(lane.endpoint.keys) > 1 else "",
-        model=lane.model if lane.model != work.request.model else "",
-        cost=cost,
-        unknown_cost=unknown_cost,
+        lane.key.label if len(endpoint.keys) > 1 else "",
+        lane.model if lane.model != work.request.model else "",
+        cost,
+        unknown_cost,
     )

@@ -104,3 +104,17 @@ def test_any_text_renders_or_is_refused(text: str, value: str) -> None:
         Template(text).render({"a": value, "b": [value], "x": {"a": value}})
     except (TemplateError, ValueError):
         return
+
+
+_LITERAL = st.text(st.characters(exclude_characters="{}%#", exclude_categories=("Cs",)))
+
+
+@given(st.lists(st.tuples(_LITERAL, st.sampled_from(["a", "b"])), min_size=1), _LITERAL, st.data())
+def test_the_short_way_and_the_long_way_lead_to_the_same_text(
+    parts: list[tuple[str, str]], end: str, data: st.DataObject
+) -> None:
+    """A template that only prints fields is joined without the engine, where these are texts."""
+    text = "".join(f"{literal}{{{{ {field} }}}}" for literal, field in parts) + end
+    row = {field: data.draw(_LITERAL | st.integers() | st.booleans()) for field in ("a", "b")}
+    long_way = "{{ '' }}" + text + ("" if text.endswith(("\n", "\r")) else "{{ '' }}")
+    assert Template(text).render(row) == Template(long_way).render(row)

@@ -25,18 +25,17 @@ def to_task(row: Row, index: int, key_field: str | None) -> Task:
     error = row.error or error
     if error is not None:
         key = f"#{index}"
-    return Task(
-        key=str(index) if key is None else key, index=index, raw=row.raw, data=row.data, where=row.where, error=error
-    )
+    return Task(str(index) if key is None else key, index, row.raw, row.data, row.where, error)
 
 
 def _key_of(data: dict[str, Any], key_field: str | None) -> tuple[str | None, str | None]:
     for field in (key_field,) if key_field else KEY_FIELDS:
-        match data.get(field):
+        key = data.get(field)
+        if type(key) is str and key:
+            return key, None
+        match key:
             case None:
                 continue
-            case str(key) if key:
-                return key, None
             case bool() | float() | list() | dict() | "":
                 return None, f"the key field {field!r} is neither text nor a whole number"
             case number:
@@ -69,8 +68,12 @@ class Renderer:
             return self._batch_line(data)
         prompt = self._prompt.render(data) if self._prompt else None
         system = self._system.render(data) if self._system else None
-        fields = self._api.encode(data, prompt, system)
-        return self._request(self._api, {**fields, **self._params, **_params_of(data)}, data.get("model"))
+        body = self._api.encode(data, prompt, system)
+        if self._params:
+            body.update(self._params)
+        if data.get("params") is not None:
+            body.update(_params_of(data))
+        return self._request(self._api, body, data.get("model"))
 
     def _batch_line(self, data: dict[str, Any]) -> Request:
         """An OpenAI Batch line, taken as it is: the options only fill in what its body leaves out."""
@@ -82,18 +85,18 @@ class Renderer:
         return self._request(api, {**self._params, **data["body"]}, data["body"].get("model"))
 
     def _request(self, api: Api, body: dict[str, Any], model: Any) -> Request:
+        """The request with a body that is this call's own."""
         model = model or self._model
         if not isinstance(model, str):
             raise ValueError("no model is named: give --model, or a `model` field in the row")
         if body.get("stream"):
             raise ValueError("`stream` is set; a run asks for whole answers, so leave it out")
-        return Request(api.name, api.path, _encode_json(body | {"model": model}), model)
+        body["model"] = model
+        return Request(api.name, api.path, _encode_json(body), model)
 
 
 def _params_of(data: dict[str, Any]) -> dict[str, Any]:
-    params = data.get("params")
-    if params is None:
-        return {}
+    params = data["params"]
     if not isinstance(params, dict):
         raise ValueError("the row's `params` is not an object")
     return params

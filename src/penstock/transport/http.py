@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pyreqwest.bytes import Bytes
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PyreqwestError
 from pyreqwest.http import Url
@@ -47,7 +48,7 @@ class HttpTransport:
         self._base_url = settings.base_url.rstrip("/")
         self._client: Client | None = _build_client(settings)
         self._watch = Watch(settings.min_progress_bytes, settings.progress_window_s, SystemClock())
-        self._most_at_once = min(READ_AHEAD_BYTES, settings.max_response_bytes)
+        self._most = settings.max_response_bytes
         self._templates: dict[tuple[str, bool], StreamRequest] = {}
         self._mean_s = FIRST_MEAN_S
 
@@ -91,11 +92,11 @@ class HttpTransport:
             if body is not None:
                 request.body = RequestBody.from_bytes(body)
             async with request as response:
-                if brisk and (length := _announced(response)) is not None and length <= self._most_at_once:
-                    answer = HttpResponse(response.status, bytes(await response.bytes()), _header_of(response))
+                begun = await response.body_reader.read(READ_AHEAD_BYTES) if brisk else None
+                if brisk and (begun is None or len(begun) < READ_AHEAD_BYTES):
                     refuse_cancelled()  # the HTTP client loses a cancellation that meets an answer
-                    return answer
-                return await self._read(response)
+                    return self._whole(response, bytes(begun or b""))
+                return await self._read(response, begun)
         except (PyreqwestError, ValueError) as error:
             return translate(error, self._settings, time.monotonic() - started_s, limit_s)
         finally:
@@ -114,17 +115,25 @@ class HttpTransport:
             request = request.timeout(timedelta(seconds=limit_s))
         return request.streamed_read_buffer_limit(READ_AHEAD_BYTES if brisk else 0).build_streamed()
 
-    async def _read(self, response: Response) -> HttpResponse | Failure:
-        """The response with its whole body, decompressed; what it is beyond the limit, whatever was announced."""
+    async def _read(self, response: Response, begun: Bytes | None) -> HttpResponse | Failure:
+        """The response with the rest of its body, decompressed, while it goes on coming."""
         reader = response.body_reader
         announced = _announced(response)
         with self._watch.begin() as body:
-            while body.size != announced and (part := await reader.read_chunk()) is not None:
+            if begun is not None:
+                body.take(begun)
+            while (
+                body.size <= self._most and body.size != announced and (part := await reader.read_chunk()) is not None
+            ):
                 body.take(part)
-                if body.size > self._settings.max_response_bytes:
-                    return too_large(self._settings, response.status)
-            return HttpResponse(response.status, b"".join(body.parts), _header_of(response))
+            return self._whole(response, b"".join(body.parts))
         return given_up(self._settings) if self._client is None else stalled(self._settings, response.status)
+
+    def _whole(self, response: Response, body: bytes) -> HttpResponse | Failure:
+        """What is larger than allowed is no answer, whatever length was announced."""
+        if len(body) > self._most:
+            return too_large(self._settings, response.status)
+        return HttpResponse(response.status, body, _header_of(response))
 
 
 def _announced(response: Response) -> int | None:

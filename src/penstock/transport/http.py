@@ -30,7 +30,7 @@ POOL_IDLE_S = 4.0
 """Below the 5 s after which uvicorn and node close an idle connection: a request sent into one is ambiguous."""
 KEEP_ALIVE_PROBE_S = 30.0
 """TCP probes keep a NAT from forgetting a connection that waits minutes for its answer."""
-READ_AHEAD_BYTES = 65_536
+READ_AHEAD_BYTES = 16_384
 """So much of a body is read ahead where answers are brisk: head and body then come in one step."""
 BRISK_MEMORY = 0.05
 FIRST_MEAN_S = 60.0

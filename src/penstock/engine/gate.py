@@ -104,7 +104,7 @@ class Gate:
         self._concurrency = caps.concurrency
         self._ceiling = caps.ceiling
         self._limits = caps.limits
-        self._whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
+        self.whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
         self._taken = 0
         self._taken_amount = 0.0
         self._in_flight = 0
@@ -129,8 +129,8 @@ class Gate:
             amount = reserved
         tokens = self._tokens(work, found)
         found.start(now_s, tokens, work.is_retry)
-        if self._whole is not None:
-            self._whole.start(now_s, tokens)
+        if self.whole is not None:
+            self.whole.start(now_s, tokens)
         self._taken += 1
         self._taken_amount += amount
         self._in_flight += 1
@@ -139,10 +139,10 @@ class Gate:
     def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | Spent | None:
         if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers(self._taken + 1, 0.0):
             return RUN_WHEN_LANDED
-        if self._whole is None:
+        if self.whole is None:
             return None
         tokens = self._expected(work) if self._limits.tpm is not None else 0
-        wait_s = self._whole.wait_s(now_s, tokens)
+        wait_s = self.whole.wait_s(now_s, tokens)
         if wait_s == 0.0:
             return None
         if wait_s is not None and math.isinf(wait_s):
@@ -260,14 +260,14 @@ class Gate:
         return self._ledger.lose(place, work)
 
     def _land_whole(self, place: Place, now_s: float, outcome: Outcome | None) -> None:
-        if self._whole is None:
+        if self.whole is None:
             return
         used = None if outcome is None or isinstance(outcome, Failure) else outcome.usage
         tokens = used.input_tokens + used.output_tokens if used is not None else None
         landing = Landing(
             Kind.UNTOLD, sent_s=place.started_s, now_s=now_s, reserved_tokens=place.tokens, tokens=tokens or None
         )
-        self._whole.land(now_s, landing, 0.0)
+        self.whole.land(now_s, landing, 0.0)
 
     def release(self, place: Place) -> None:
         """What a call came to is durable, or it came to nothing that must be."""
@@ -314,7 +314,7 @@ class Gate:
             return "paused, until penstock ctl resume"
         if self._concurrency is not None and self._taken >= self._concurrency:
             return f"concurrency {self._concurrency}"
-        if self._whole is not None and (binds := self._whole.snapshot(now_s).binds) != NOTHING:
+        if self.whole is not None and (binds := self.whole.snapshot(now_s).binds) != NOTHING:
             return binds
         found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
         return found[0] if found else NOTHING
@@ -354,11 +354,11 @@ class Gate:
     def _set_limits(self, now_s: float, limits: Limits) -> None:
         self._limits = limits
         self._is_steered = True
-        if self._whole is None:
-            self._whole = Flow(limits, sys.maxsize)
+        if self.whole is None:
+            self.whole = Flow(limits, sys.maxsize)
             for _ in range(self._in_flight):
-                self._whole.start(now_s)
-        self._whole.configure(now_s, limits)
+                self.whole.start(now_s)
+        self.whole.configure(now_s, limits)
         for scope in self._scopes:
             scope.flow.configure(now_s, limits_at(scope.lane.endpoint, limits))
 

@@ -41,6 +41,8 @@ class Scope:
         self.account = account
         self.offer = offer
         self.latency = LatencyAverage()
+        self.on_pause: Callable[[Scope, float], None] = lambda scope, until_s: None
+        """Called when the provider has named a time, with the end of the pause on the monotonic clock."""
         self._look_s = 0.0
 
     def serves(self, now_s: float) -> bool:
@@ -69,6 +71,8 @@ class Scope:
             self.latency.note(now_s - place.started_s)
             self.account.answered(now_s)
             self.offer.answered(now_s)
+        elif outcome.retry_after_s is not None:
+            self.on_pause(self, self.flow.paused_until_s(now_s))
 
     def give_up(self, place: "Place", now_s: float) -> None:
         """A call was cancelled: it tells nothing."""

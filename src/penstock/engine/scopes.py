@@ -23,9 +23,16 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Scopes:
-    """The pools, as scopes. `make_flow` gives a new scope of an endpoint its flow control."""
+    """The pools, as scopes. `make_flow` gives a new scope of an endpoint its flow control; `on_new` hears of it."""
 
-    def __init__(self, pools: Pools, connect: Connect, make_flow: Callable[[Endpoint], Flow]) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        connect: Connect,
+        make_flow: Callable[[Endpoint], Flow],
+        on_new: Callable[[Scope], None] = lambda scope: None,
+    ) -> None:
+        self._on_new = on_new
         self._pools = pools
         self._connect = connect
         self._make_flow = make_flow
@@ -76,5 +83,6 @@ class Scopes:
             lane = Lane(endpoint, key, route.model, self._connect(endpoint, key))
             account = self._accounts.setdefault(name[:2], Standing())
             offer = self._offers.setdefault((endpoint.name, route.model), Standing())
-            self._scopes[name] = Scope(lane, self._make_flow(endpoint), account, offer)
+            self._scopes[name] = scope = Scope(lane, self._make_flow(endpoint), account, offer)
+            self._on_new(scope)
         return self._scopes[name]

@@ -94,9 +94,10 @@ def cost_us(setup: Setup) -> float:
 
 def main() -> None:
     """Print the table."""
-    print(f"{IN_FLIGHT:,} in flight, microseconds for admitting and landing a call\n")
+    sys.stdout.write(f"{IN_FLIGHT:,} in flight, microseconds for admitting and landing a call\n\n")
     for setup in SETUPS:
-        print(f"{setup.name:<45}{cost_us(setup):>6.1f}", flush=True)
+        sys.stdout.write(f"{setup.name:<45}{cost_us(setup):>6.1f}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def make_gate(
 ) -> Gate:
     """The gate, with the run's own limits."""
     limits = Limits(options.rpm, options.tpm)
-    gate = Gate(scopes, ledger, allowance, draw, Caps(_fixed(options), options.max_concurrency, limits))
+    caps = Caps(_fixed(options), options.max_concurrency, limits, options.patience_s)
+    gate = Gate(scopes, ledger, allowance, draw, caps)
     if gate.whole is not None:
         carried.restore_run(gate.whole, limits)
     return gate

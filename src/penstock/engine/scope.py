@@ -47,7 +47,11 @@ class Scope:
 
     def serves(self, now_s: float) -> bool:
         """Whether its key and its model are let in, as far as is known."""
-        return not (self.account.out_until_s(now_s) or self.offer.out_until_s(now_s))
+        return self.account.is_in(now_s) and self.offer.is_in(now_s)
+
+    def out_s(self, now_s: float) -> float:
+        """Seconds until its key and its model may be tried again."""
+        return max(self.account.out_until_s(now_s), self.offer.out_until_s(now_s)) - now_s
 
     def start(self, now_s: float, tokens: int, retry: bool) -> None:
         """A call leaves."""

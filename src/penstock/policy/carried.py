@@ -20,7 +20,7 @@ def minute_before(limit: float, ended_s: float, sent: Iterable[tuple[float, floa
     amounts = []
     for slot, known in enumerate(_known_within(sent), 1):
         paced_s = slot * SLOT_S - ended_s
-        even = largest + limit * paced_s / MINUTE_S if 0 < paced_s and ended_s < MINUTE_S else 0.0
+        even = largest + limit * paced_s / MINUTE_S if paced_s > 0 and ended_s < MINUTE_S else 0.0
         if (within := max(known, even)) > counted:
             amounts.append(((slot - 1) * SLOT_S, within - counted))
             counted = within

@@ -83,8 +83,8 @@ class Flow:
             return wait_s
         return self._rate.wait_s(now_s, tokens, self._breaker.share(now_s))
 
-    def retry_wait_s(self, now_s: float) -> float:
-        """0 when the retry budget lets a retry go, or the seconds after which to ask again."""
+    def retry_wait_s(self, now_s: float) -> float | None:
+        """0 when the retry budget lets a retry go, or the seconds until it may; None: ask when a call has landed."""
         return self._retries.wait_s(now_s)
 
     def start(self, now_s: float, tokens: int = 0, retry: bool = False) -> None:

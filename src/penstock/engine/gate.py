@@ -114,7 +114,7 @@ class Gate:
         return Place(found, now_s, tokens, amount, work.is_retry)
 
     def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | Spent | None:
-        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers(self._taken + 1, 0.0):
+        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers_calls(self._taken + 1):
             return RUN_WHEN_LANDED
         if self.whole is None:
             return None
@@ -167,7 +167,7 @@ class Gate:
         budget = self._ledger.budget
         left = budget.snapshot().left or 0.0
         taken = self._taken_amount + amount
-        if amount <= left and not self._allowance.covers(self._taken + 1, taken, self._taken_amount + left):
+        if amount <= left and not self._allowance.covers_money(taken, amount, self._taken_amount + left):
             return RUN_WHEN_LANDED
         if budget.reserve(amount):
             return amount

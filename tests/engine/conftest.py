@@ -187,6 +187,7 @@ class Runs:
     sink = ListSink
     good = staticmethod(good)
     rejected = staticmethod(rejected)
+    leaping_clock = LeapingClock
     hard_limit_s = HARD_LIMIT_S
 
     def __init__(self, folder: Path) -> None:

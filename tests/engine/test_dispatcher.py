@@ -267,3 +267,31 @@ def test_many_tasks_under_many_faults_all_end(runs: Runs) -> None:
     finished = runs.run([str(i) for i in range(2000)], runs.provider(answer), concurrency=50, sinks=[sink])
     assert (finished.ending, finished.totals.pending) == (Ending.FINISHED, 0)
     assert sorted(int(key) for key in sink.keys) == list(range(2000))
+
+
+def test_a_retry_goes_with_the_landing_that_makes_room_and_not_with_the_clock(runs: Runs) -> None:
+    """The one other endpoint is full; no time passes, and still the retry leaves when its call has landed."""
+    release, came = asyncio.Event(), asyncio.Event()
+    url = "http://127.0.0.1/v1"
+    endpoints = {name: {"base_url": url, "max_concurrency": 1} for name in ("a", "b")}
+    config = {"endpoints": endpoints, "models": {"*": {"endpoints": ["a", "b"]}}}
+
+    async def first_fails(prompt: str, attempt: int) -> HttpResponse | Failure:
+        if prompt == "held":
+            await release.wait()
+        elif attempt == 1:
+            came.set()
+            return OVERLOADED
+        return runs.good()
+
+    async def work() -> None:
+        provider = runs.provider(first_fails)
+        plan = runs.plan(["held", "fails"], provider, concurrency=2, config=config)
+        run = asyncio.create_task(runs.execute(plan, ManualClock()))
+        await came.wait()
+        await turns(50)
+        assert provider.in_flight == 1
+        release.set()
+        assert (await run).totals.ok == 2
+
+    asyncio.run(work())

@@ -7,10 +7,11 @@ import pytest
 
 from penstock.engine.allowance import Allowance
 from penstock.engine.connections import Connections
-from penstock.engine.gate import Caps, Gate, Refusal, Spent, Wait
+from penstock.engine.gate import Caps, Gate
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place
 from penstock.engine.scopes import Scopes
+from penstock.engine.verdicts import Refusal, Spent, Wait
 from penstock.engine.work import Work
 from penstock.models import Attempt, Failure, Fault, Outcome, Request, Response, Task, Usage
 from penstock.policy.budget import Budget
@@ -308,3 +309,42 @@ def test_long_answers_are_expected_once_there_was_one() -> None:
     place = desk.place(0.0, open_end)
     desk.land(place, Response(b"{}", "m", Usage(output_tokens=4000)), 1.0, open_end)
     assert desk.place(61.5, open_end).tokens >= 3900
+
+
+def test_a_retry_that_waits_for_the_retry_budget_waits_for_a_landing() -> None:
+    """It holds no fresh task back, asks at no time of its own, and goes when others have come back."""
+    desk = Desk(pools(ONE))
+    retry = work()
+    retry.record(Attempt("e", 0.0, 1.0, Fault.OVERLOADED), 0.0)
+    flying = []
+    while isinstance(place := desk.gate.admit(0.0, retry), Place):
+        flying.append(place)
+    assert place == Wait(None, "task")
+    desk.place()
+    desk.land(flying.pop(), ANSWER, 1.0, retry)
+    desk.place(1.0, retry)
+
+
+def test_a_retry_waits_for_a_landing_where_every_other_scope_is_full() -> None:
+    """Not for a second to pass."""
+    desk = Desk(pools({"a": {"max_concurrency": 1}, "b": {"max_concurrency": 1}}))
+    failed = work()
+    first = desk.place(0.0, failed)
+    other = desk.place()
+    desk.land(first, DOWN, 0.5, failed)
+    assert desk.gate.admit(0.5, failed) == Wait(None, "task")
+    desk.land(other, ANSWER, 0.6)
+    assert desk.place(0.6, failed).scope is other.scope
+
+
+def test_who_waits_for_a_key_that_is_out_is_told_until_when() -> None:
+    """The call that tries it again may tell nothing, and then nothing else lands."""
+    desk = Desk(pools({"e": {"api_keys": ["sk-1", "sk-2"]}}))
+    for _ in range(2):
+        desk.land(desk.place(), REFUSED)
+    trials = [desk.place(400.0) for _ in range(2)]
+    for trial in trials:
+        desk.land(trial, Failure(Fault.REJECTED, "no such field", 400), 401.0)
+    wait = desk.gate.admit(401.0, work())
+    assert isinstance(wait, Wait)
+    assert wait.until_s == pytest.approx(460.0)

@@ -25,10 +25,10 @@ def queues(*tasks: Task) -> Queues:
     return found
 
 
-def order(line: Line, now_s: float = 0.0) -> list[int]:
+def order(line: Line) -> list[int]:
     """Everybody in a line, by their turn."""
     indexes = []
-    while (found := line.pop(now_s, fresh=True)) is not None:
+    while (found := line.pop(fresh=True)) is not None:
         indexes.append(found.task.index if isinstance(found, Work) else found[0].index)
     return indexes
 
@@ -57,9 +57,9 @@ def test_retries_that_may_not_go_hold_no_fresh_task_back() -> None:
         found.back_off(work(index, fault=fault), 0.0)
     found.rouse(0.0)
     line = found.lines()[0]
-    line.hold_retries(work(7, fault=Fault.OVERLOADED), 10.0)
-    assert order(line, 9.9) == [1, 9]
-    assert order(line, 10.0) == [7, 0, 2]
+    line.hold_retries(work(7, fault=Fault.OVERLOADED))
+    assert order(line) == [1, 9]
+    assert order(found.lines()[0]) == [7, 0, 2]
 
 
 def test_everybody_is_counted_once() -> None:

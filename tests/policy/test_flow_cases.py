@@ -213,15 +213,18 @@ class Client:
         now_s = self.time.now_s
         while self._retries and self._retries[0][0] <= now_s:
             due = heapq.heappop(self._retries)
-            if (wait_s := self._flow.retry_wait_s(now_s)) > 0:
-                self._retry_at(due[2], now_s + wait_s)
-            elif not self._start(due[2], retry=True):
+            if (wait_s := self._flow.retry_wait_s(now_s)) != 0.0:
+                heapq.heappush(self._retries, due)
+                if wait_s is not None:  # else the next landing tells
+                    self._wake_at(now_s + wait_s)
+                break
+            if not self._start(due[2], retry=True):
                 heapq.heappush(self._retries, due)
                 return
         while len(self._retries) < WAITING_PER_CALL * self._flow.limit(now_s):
             if not self._start(None, retry=False):
                 break
-        if self._retries:
+        if self._retries and self._retries[0][0] > now_s:
             self._wake_at(self._retries[0][0])
 
     def _start(self, task: Task | None, *, retry: bool) -> bool:

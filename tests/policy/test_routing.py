@@ -5,12 +5,49 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock.policy.routing import Candidate, LatencyAverage, choose
+from penstock.policy.routing import Choosing, LatencyAverage
+
+
+class Candidate(msgspec.Struct, frozen=True, eq=False):
+    """A candidate, and what it says when it is asked."""
+
+    tier: int
+    weight: float
+    latency_s: float | None
+    in_flight: int
+    healthy: bool
+    tried: bool
+    ready: bool
+
+
+class Question:
+    """Asks."""
+
+    def is_well(self, candidate: Candidate) -> bool:
+        """Whether it is healthy."""
+        return candidate.healthy
+
+    def was_tried(self, candidate: Candidate) -> bool:
+        """Whether it failed."""
+        return candidate.tried
+
+    def is_ready(self, candidate: Candidate) -> bool:
+        """Whether it may send."""
+        return candidate.ready
+
+
+def choose(pool: Sequence[Candidate], draw: Callable[[], float]) -> int | None:
+    """The place of the one that is chosen."""
+    pool = [replace(one) for one in pool]
+    chosen = Choosing(pool).choose(Question(), draw)
+    return None if chosen is None else next(place for place, one in enumerate(pool) if one is chosen)
+
 
 PLAIN = Candidate(tier=0, weight=1.0, latency_s=1.0, in_flight=0, healthy=True, tried=False, ready=True)
 LATER = replace(PLAIN, tier=1)

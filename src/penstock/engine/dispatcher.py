@@ -13,13 +13,14 @@ import msgspec
 from penstock.clock import Clock, Timer
 from penstock.engine.attempts import attempt_of
 from penstock.engine.flight import Executor, Flight
-from penstock.engine.gate import Gate, Refusal, Spent, Wait
+from penstock.engine.gate import Gate
 from penstock.engine.hedges import Hedges
 from penstock.engine.queues import Line, Queues
 from penstock.engine.refusals import paused_by
 from penstock.engine.requests import Renderer
 from penstock.engine.scope import Place
 from penstock.engine.tasks import TaskExecutor
+from penstock.engine.verdicts import Refusal, Spent, Wait
 from penstock.engine.work import Work, unusable
 from penstock.errors import RunPaused
 from penstock.models import Failure, Fault, Outcome, Response, Result, Settled, Task
@@ -186,7 +187,6 @@ class Dispatcher:
             line = lines[0]
             line.held = False
             if (work := self._next(line, now_s)) is None:
-                wake_s = _sooner(wake_s, line.retry_at_s if line.retries else None)
                 lines.popleft()
                 continue
             place = self._gate.admit(now_s, work)
@@ -217,7 +217,7 @@ class Dispatcher:
     def _next(self, line: Line, now_s: float) -> Work | None:
         """Whose turn it is in a line; rows that give no request are settled on the way."""
         begin = self._queues.waiting < self._waiting_limit(now_s)
-        while (found := line.pop(now_s, fresh=begin)) is not None:
+        while (found := line.pop(fresh=begin)) is not None:
             work = found if isinstance(found, Work) else self._begin(*found)
             if work is not None or self.draining:
                 return work
@@ -403,8 +403,8 @@ def _sooner(one_s: float | None, other_s: float | None) -> float | None:
 
 def _hold(line: Line, work: Work, wait: Wait) -> bool:
     """Put a task back in its line, and say whether the line is held with it."""
-    if wait.holds == "task" and wait.until_s is not None:
-        line.hold_retries(work, wait.until_s)
+    if wait.holds == "task":
+        line.hold_retries(work)
         return False
     line.put_back(work)
     line.held = True

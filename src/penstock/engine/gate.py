@@ -7,64 +7,37 @@ breaker), the budget. Only when all agree is anything taken, so that nothing is 
 import math
 import sys
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
 from penstock.endpoints import Endpoint
 from penstock.engine.allowance import Allowance
+from penstock.engine.choice import Choice
 from penstock.engine.estimate import USUAL_OUTPUT_TOKENS
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place, Scope
-from penstock.engine.scopes import Entry, Scopes
+from penstock.engine.scopes import Scopes
+from penstock.engine.verdicts import RUN_WHEN_LANDED, Refusal, Spent, Wait
 from penstock.engine.work import Work
 from penstock.errors import UsageError
 from penstock.events import Change, ScopeStatus
 from penstock.models import Failure, Fault, Outcome, Response
 from penstock.options import CONFIG_FILE
+from penstock.policy.backoff import RETRY_AFTER_SPREAD
 from penstock.policy.flow import Flow
 from penstock.policy.landing import Kind, Landing
 from penstock.policy.rate import Limits
-from penstock.policy.routing import Candidate, choose
+from penstock.policy.retry import WAIT_HINT
 from penstock.pools import Pools
 
 AUTO_START = 20
 """Calls that `--concurrency auto` begins with."""
-
-SECOND_LOOK_S = 1.0
-"""When a retry asks again that waits for a scope which has no place, where nothing else says when."""
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Not now. `until_s` is when to ask again, on the monotonic clock; None: when something has landed or changed.
-
-    `holds` is whom else this concerns: the whole run, the tasks of the same model, or this task alone.
-    """
-
-    until_s: float | None
-    holds: Literal["run", "model", "task"] = "model"
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Never: this task cannot be sent within the limits that the user set."""
-
-    message: str
-
-
-class Spent(msgspec.Struct, frozen=True):
-    """The run cannot go on with this task, which stays pending: the budget is used up, or a limit is in the way."""
-
-    message: str
-    hint: str
-
 
 TOO_LARGE = "it needs about {tokens} tokens, more than the limit of tokens per minute"
 OUTPUT_FADES = 0.99
 """How fast the longest answer is forgotten, with each that is shorter."""
 NOTHING = "nothing"
 """What binds where nothing does."""
-RUN_WHEN_LANDED = Wait(None, "run")
-MODEL_WHEN_LANDED = Wait(None)
 
 
 class GateSnapshot(msgspec.Struct, frozen=True):
@@ -81,6 +54,8 @@ class Caps(msgspec.Struct, frozen=True):
     concurrency: int | None = None
     ceiling: int = 5000
     limits: Limits = Limits()
+    patience_s: float = math.inf
+    """A provider that asks for a longer wait than this pauses the run."""
 
 
 class Gate:
@@ -101,10 +76,12 @@ class Gate:
         self._ledger = ledger
         self._allowance = allowance
         self._draw = draw
+        self._choice = Choice(scopes, draw, self._tokens)
+        self._patience_s = caps.patience_s
         self._concurrency = caps.concurrency
         self._ceiling = caps.ceiling
         self._limits = caps.limits
-        self._whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
+        self.whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
         self._taken = 0
         self._taken_amount = 0.0
         self._in_flight = 0
@@ -129,20 +106,20 @@ class Gate:
             amount = reserved
         tokens = self._tokens(work, found)
         found.start(now_s, tokens, work.is_retry)
-        if self._whole is not None:
-            self._whole.start(now_s, tokens)
+        if self.whole is not None:
+            self.whole.start(now_s, tokens)
         self._taken += 1
         self._taken_amount += amount
         self._in_flight += 1
         return Place(found, now_s, tokens, amount, work.is_retry)
 
     def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | Spent | None:
-        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers(self._taken + 1, 0.0):
+        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers_calls(self._taken + 1):
             return RUN_WHEN_LANDED
-        if self._whole is None:
+        if self.whole is None:
             return None
         tokens = self._expected(work) if self._limits.tpm is not None else 0
-        wait_s = self._whole.wait_s(now_s, tokens)
+        wait_s = self.whole.wait_s(now_s, tokens)
         if wait_s == 0.0:
             return None
         if wait_s is not None and math.isinf(wait_s):
@@ -153,53 +130,16 @@ class Gate:
         return self._ceiling if self._concurrency is None else self._concurrency
 
     def _choose(self, now_s: float, work: Work, avoid: Scope | None) -> Scope | Wait | Refusal | Spent:
-        entries = self._scopes.pool(work.request.model)
-        if len(entries) == 1:
-            return self._lone(now_s, work, entries[0].scope)
-        waits = [self._wait_of(now_s, work, entry.scope) for entry in entries]
-        candidates = [
-            self._candidate(now_s, work, entry, wait == 0.0, avoid) for entry, wait in zip(entries, waits, strict=True)
-        ]
-        chosen = choose(candidates, self._draw)
-        if chosen is not None:
-            return entries[chosen].scope
-        if all(wait is not None and math.isinf(wait) for wait in waits):
+        found = self._choice.scope_for(now_s, work, avoid)
+        if isinstance(found, Scope) or found.until_s is None:
+            return found
+        if math.isinf(found.until_s):
             return self._never(TOO_LARGE.format(tokens=self._expected(work)))
-        soonest = min((wait for wait in waits if wait and not math.isinf(wait)), default=None)
-        if work.tried:  # it waits for one that it has not tried; fresh tasks may take the others
-            return Wait(now_s + (SECOND_LOOK_S if soonest is None else soonest), "task")
-        return MODEL_WHEN_LANDED if soonest is None else Wait(now_s + soonest)
-
-    def _lone(self, now_s: float, work: Work, scope: Scope) -> Scope | Wait | Refusal | Spent:
-        """The only scope there is: never put aside, since nobody else could serve."""
-        if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
-            return Wait(now_s + later_s, "task")
-        wait_s = scope.flow.wait_s(now_s, self._tokens(work, scope), work.is_retry)
-        if wait_s == 0.0:
-            return scope
-        if wait_s is None:
-            return MODEL_WHEN_LANDED
-        if math.isinf(wait_s):
-            return self._never(TOO_LARGE.format(tokens=self._expected(work)))
-        return Wait(now_s + wait_s)
-
-    def _wait_of(self, now_s: float, work: Work, scope: Scope) -> float | None:
-        if work.is_retry and (later_s := scope.flow.retry_wait_s(now_s)) > 0:
-            return later_s
-        return scope.flow.wait_s(now_s, self._tokens(work, scope), work.is_retry)
-
-    def _candidate(self, now_s: float, work: Work, entry: Entry, ready: bool, avoid: Scope | None) -> Candidate:
-        scope = entry.scope
-        serves = scope.serves(now_s)
-        return Candidate(
-            tier=entry.tier,
-            weight=scope.lane.endpoint.weight,
-            latency_s=scope.latency.mean_s,
-            in_flight=scope.flow.in_flight,
-            healthy=serves and scope.flow.healthy(now_s),
-            tried=scope in work.tried or scope is avoid,
-            ready=ready and serves,
-        )
+        if found.until_s - now_s > self._patience_s * (1 + RETRY_AFTER_SPREAD):
+            asked_s = self._choice.asked_until_s(work.request.model, now_s) - now_s
+            if asked_s >= found.until_s - now_s:
+                return Spent(f"The provider asks to wait {asked_s:.0f} s more", WAIT_HINT)
+        return found
 
     def _never(self, message: str) -> Refusal | Spent:
         """It can not be sent within these limits: the row's affair, unless somebody has set them since it was taken."""
@@ -227,7 +167,7 @@ class Gate:
         budget = self._ledger.budget
         left = budget.snapshot().left or 0.0
         taken = self._taken_amount + amount
-        if amount <= left and not self._allowance.covers(self._taken + 1, taken, self._taken_amount + left):
+        if amount <= left and not self._allowance.covers_money(taken, amount, self._taken_amount + left):
             return RUN_WHEN_LANDED
         if budget.reserve(amount):
             return amount
@@ -260,14 +200,14 @@ class Gate:
         return self._ledger.lose(place, work)
 
     def _land_whole(self, place: Place, now_s: float, outcome: Outcome | None) -> None:
-        if self._whole is None:
+        if self.whole is None:
             return
         used = None if outcome is None or isinstance(outcome, Failure) else outcome.usage
         tokens = used.input_tokens + used.output_tokens if used is not None else None
         landing = Landing(
             Kind.UNTOLD, sent_s=place.started_s, now_s=now_s, reserved_tokens=place.tokens, tokens=tokens or None
         )
-        self._whole.land(now_s, landing, 0.0)
+        self.whole.land(now_s, landing, 0.0)
 
     def release(self, place: Place) -> None:
         """What a call came to is durable, or it came to nothing that must be."""
@@ -286,7 +226,7 @@ class Gate:
 
     def has_untried(self, work: Work, now_s: float) -> bool:
         """Whether a healthy scope is left that has not failed this task."""
-        entries = self._scopes.pool(work.request.model)
+        entries = self._scopes.pool(work.request.model).entries
         return len(entries) > 1 and any(
             entry.scope not in work.tried and entry.scope.serves(now_s) and entry.scope.flow.healthy(now_s)
             for entry in entries
@@ -294,7 +234,7 @@ class Gate:
 
     def serves(self, model: str, now_s: float) -> bool:
         """Whether any scope of a model's pool is let in."""
-        return any(entry.scope.serves(now_s) for entry in self._scopes.pool(model))
+        return any(entry.scope.serves(now_s) for entry in self._scopes.pool(model).entries)
 
     # Telling
 
@@ -314,7 +254,7 @@ class Gate:
             return "paused, until penstock ctl resume"
         if self._concurrency is not None and self._taken >= self._concurrency:
             return f"concurrency {self._concurrency}"
-        if self._whole is not None and (binds := self._whole.snapshot(now_s).binds) != NOTHING:
+        if self.whole is not None and (binds := self.whole.snapshot(now_s).binds) != NOTHING:
             return binds
         found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
         return found[0] if found else NOTHING
@@ -325,7 +265,7 @@ class Gate:
 
     def refusals(self, model: str, now_s: float) -> list[tuple[Scope, Failure]]:
         """The scopes of a model's pool that are out, each with what the provider said last."""
-        out = [entry.scope for entry in self._scopes.pool(model) if not entry.scope.serves(now_s)]
+        out = [entry.scope for entry in self._scopes.pool(model).entries if not entry.scope.serves(now_s)]
         return [(scope, failure) for scope in out if (failure := scope.account.failure or scope.offer.failure)]
 
     # Live control
@@ -354,11 +294,11 @@ class Gate:
     def _set_limits(self, now_s: float, limits: Limits) -> None:
         self._limits = limits
         self._is_steered = True
-        if self._whole is None:
-            self._whole = Flow(limits, sys.maxsize)
+        if self.whole is None:
+            self.whole = Flow(limits, sys.maxsize)
             for _ in range(self._in_flight):
-                self._whole.start(now_s)
-        self._whole.configure(now_s, limits)
+                self.whole.start(now_s)
+        self.whole.configure(now_s, limits)
         for scope in self._scopes:
             scope.flow.configure(now_s, limits_at(scope.lane.endpoint, limits))
 

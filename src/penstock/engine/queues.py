@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -16,25 +15,25 @@ Fresh = tuple[Task, float]
 class Line:
     """The tasks of one model whose turn it is: those to be sent now, retries, then fresh ones."""
 
-    __slots__ = ("due", "fresh", "held", "retries", "retry_at_s")
+    __slots__ = ("due", "fresh", "held", "retries", "retries_held")
 
     def __init__(self) -> None:
         self.due: deque[Work] = deque()
         self.retries: deque[Work] = deque()
         self.fresh: deque[Fresh] = deque()
-        self.retry_at_s = -math.inf
-        """Until then no retry may go."""
+        self.retries_held = False
+        """Whether the first of the retries was not taken when last asked."""
         self.held = False
         """Whether the model's scopes took nothing more when last asked."""
 
     def __bool__(self) -> bool:
         return bool(self.due or self.retries or self.fresh)
 
-    def pop(self, now_s: float, *, fresh: bool) -> Work | Fresh | None:
+    def pop(self, *, fresh: bool) -> Work | Fresh | None:
         """Whose turn it is; of the fresh ones only if `fresh`."""
         if self.due:
             return self.due.popleft()
-        if self.retries and self.retry_at_s <= now_s:
+        if self.retries and not self.retries_held:
             return self.retries.popleft()
         return self.fresh.popleft() if fresh and self.fresh else None
 
@@ -42,10 +41,10 @@ class Line:
         """It was not taken: it is the next."""
         self.due.appendleft(work)
 
-    def hold_retries(self, work: Work, until_s: float) -> None:
+    def hold_retries(self, work: Work) -> None:
         """This retry and those after it may not go yet; fresh tasks may."""
         self.retries.appendleft(work)
-        self.retry_at_s = until_s
+        self.retries_held = True
 
 
 class Queues:
@@ -107,9 +106,11 @@ class Queues:
         return self._backing_off[0][0] if self._backing_off else None
 
     def lines(self) -> deque[Line]:
-        """The lines in which somebody stands."""
+        """The lines in which somebody stands, whose retries may be asked for again."""
         if len(self._lines) > 1:
             self._lines = {model: line for model, line in self._lines.items() if line}
+        for line in self._lines.values():
+            line.retries_held = False
         return deque(line for line in self._lines.values() if line)
 
     def _line(self, model: str) -> Line:

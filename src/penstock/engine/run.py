@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from penstock.clock import Clock, SystemClock
-from penstock.engine.admission import first_calls, make_allowance, make_gate
+from penstock.engine.admission import first_calls, make_allowance, make_gate, make_scopes
 from penstock.engine.answers import answer_of
+from penstock.engine.carried import Carried
 from penstock.engine.connections import Connections
 from penstock.engine.control import serving
 from penstock.engine.delivery import Delivery
@@ -142,6 +143,7 @@ class _Run:
             await self._open_anew()
         self.journal = Journal(plan.folder, answer_of, options.durability, first_calls(options))
         self.stack.push_async_callback(self.journal.aclose)
+        carried = Carried(self.journal, self.clock)
         self._refuse_changes()
         await self._open_source()
         await self._open_sinks()
@@ -156,7 +158,8 @@ class _Run:
         self.budget = Budget(options.budget, self.journal.totals.cost, self.journal.totals.unknown_cost)
         self.allowance = make_allowance(options, self._raise_allowance)
         ledger = Ledger(plan.pricing, self.budget)
-        self.gate = make_gate(plan.pools, plan.connections, options, ledger, self.allowance, plan.draw)
+        scopes = make_scopes(plan.pools, plan.connections, options, carried)
+        self.gate = make_gate(scopes, options, ledger, self.allowance, plan.draw, carried)
         hedges = Hedges(Hedging()) if options.hedge else None
         policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s, options.timeout_s)
         self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)

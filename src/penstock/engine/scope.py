@@ -39,11 +39,17 @@ class Scope:
         self.account = account
         self.offer = offer
         self.latency = LatencyAverage()
+        self.on_pause: Callable[[Scope, float], None] = lambda scope, until_s: None
+        """Called when the provider has named a time, with the end of the pause on the monotonic clock."""
         self._look_s = 0.0
 
     def serves(self, now_s: float) -> bool:
         """Whether its key and its model are let in, as far as is known."""
-        return not (self.account.out_until_s(now_s) or self.offer.out_until_s(now_s))
+        return self.account.is_in(now_s) and self.offer.is_in(now_s)
+
+    def out_s(self, now_s: float) -> float:
+        """Seconds until its key and its model may be tried again."""
+        return max(self.account.out_until_s(now_s), self.offer.out_until_s(now_s)) - now_s
 
     def start(self, now_s: float, tokens: int, retry: bool) -> None:
         """A call leaves."""
@@ -67,6 +73,8 @@ class Scope:
             self.latency.note(now_s - place.started_s)
             self.account.answered(now_s)
             self.offer.answered(now_s)
+        elif outcome.retry_after_s is not None:
+            self.on_pause(self, self.flow.paused_until_s(now_s))
 
     def give_up(self, place: "Place", now_s: float) -> None:
         """A call was cancelled: it tells nothing."""

@@ -7,6 +7,7 @@ import msgspec
 from penstock.endpoints import Endpoint, Key
 from penstock.engine.scope import Lane, Scope
 from penstock.policy.flow import Flow
+from penstock.policy.routing import Choosing
 from penstock.policy.standing import Standing
 from penstock.pools import Pools, Route
 from penstock.transport.protocol import Transport
@@ -15,21 +16,48 @@ Connect = Callable[[Endpoint, Key], Transport]
 """The connections to an endpoint that carry a key; the same ones for the same two."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, eq=False):
     """A scope in the pool of a model. A lower tier is asked first."""
 
     scope: Scope
     tier: int
+    weight: float
+
+    @property
+    def latency_s(self) -> float | None:
+        """How long it takes to answer of late; None while there was no answer."""
+        return self.scope.latency.mean_s
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way there."""
+        return self.scope.flow.in_flight
+
+
+class Pool(Choosing[Entry]):
+    """The scopes that can serve a model; `lone` where there is but one."""
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        super().__init__(entries)
+        self.entries = entries
+        self.lone = entries[0].scope if len(entries) == 1 else None
 
 
 class Scopes:
-    """The pools, as scopes. `make_flow` gives a new scope of an endpoint its flow control."""
+    """The pools, as scopes. `make_flow` gives a new scope of an endpoint its flow control; `on_new` hears of it."""
 
-    def __init__(self, pools: Pools, connect: Connect, make_flow: Callable[[Endpoint], Flow]) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        connect: Connect,
+        make_flow: Callable[[Endpoint], Flow],
+        on_new: Callable[[Scope], None] = lambda scope: None,
+    ) -> None:
+        self._on_new = on_new
         self._pools = pools
         self._connect = connect
         self._make_flow = make_flow
-        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._found: dict[str, Pool] = {}
         self._scopes: dict[tuple[str, str, str], Scope] = {}
         self._accounts: dict[tuple[str, str], Standing] = {}
         self._offers: dict[tuple[str, str], Standing] = {}
@@ -42,21 +70,23 @@ class Scopes:
         """The endpoints' names."""
         return tuple(endpoint.name for endpoint in self._pools.endpoints)
 
-    def pool(self, model: str) -> tuple[Entry, ...]:
+    def pool(self, model: str) -> Pool:
         """The scopes that can serve a model."""
-        entries = self._entries.get(model)
-        if entries is None:
-            routes = self._pools.routes(model)
-            entries = tuple(
-                Entry(self._scope(route, key), route.tier) for route in routes for key in route.endpoint.keys
+        found = self._found.get(model)
+        if found is None:
+            found = self._found[model] = Pool(
+                tuple(
+                    Entry(self._scope(route, key), route.tier, route.endpoint.weight)
+                    for route in self._pools.routes(model)
+                    for key in route.endpoint.keys
+                )
             )
-            self._entries[model] = entries
-        return entries
+        return found
 
     def reload(self, pools: Pools) -> str:
         """Take other keys from now on, and let those in again that were out; in words how many there are."""
         self._pools = pools
-        self._entries.clear()
+        self._found.clear()
         for standing in (*self._accounts.values(), *self._offers.values()):
             standing.put_back()
         for endpoint in pools.endpoints:
@@ -76,5 +106,6 @@ class Scopes:
             lane = Lane(endpoint, key, route.model, self._connect(endpoint, key))
             account = self._accounts.setdefault(name[:2], Standing())
             offer = self._offers.setdefault((endpoint.name, route.model), Standing())
-            self._scopes[name] = Scope(lane, self._make_flow(endpoint), account, offer)
+            self._scopes[name] = scope = Scope(lane, self._make_flow(endpoint), account, offer)
+            self._on_new(scope)
         return self._scopes[name]

@@ -19,10 +19,11 @@ from penstock.journal import reserve, schema
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.lock import RunLock
 from penstock.journal.reader import AnswerOf, JournalReader
+from penstock.journal.recent import Sent, sent_since
 from penstock.journal.schema import Lost, Session
 from penstock.journal.tally import billed, billed_cost
 from penstock.journal.writer import Write, Writer
-from penstock.journal.writes import FREE_SPACE, Accept, Allow, Barrier, ResultRow, SaveCursor, Settle, put_meta
+from penstock.journal.writes import FREE_SPACE, Accept, Allow, Barrier, Keep, ResultRow, SaveCursor, Settle, put_meta
 from penstock.models import Position, Result, Settled, Task, Totals
 from penstock.options import Durability
 
@@ -55,6 +56,8 @@ class Journal:
         self.folder = folder
         self._session = Session(os.getpid(), window)
         self._unread = 0
+        self.killed_calls = 0
+        """Calls that the process before may have had in flight when it was killed."""
         self._totals = Totals()
         self._accepted = 0
         with _pausing(folder), ExitStack() as opening:
@@ -102,6 +105,10 @@ class Journal:
         """How far a sink got; None for one that is new to this run."""
         row = self._db.execute("SELECT cursor FROM cursors WHERE sink = ?", (sink,)).fetchone()
         return schema.load_json(row[0]) if row else None
+
+    def sent_since(self, since: float, now: float) -> list[Sent]:
+        """The calls since a unix time that settled results tell of, the newest first."""
+        return sent_since(self._db, since, now)
 
     # Before the run: on this thread
 
@@ -177,6 +184,10 @@ class Journal:
         elif self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(GROUP_COMMIT_S, self._flush)
 
+    def keep(self, name: str, value: Any) -> None:
+        """Write a value with the next commit."""
+        self._put(Keep(name, value))
+
     def save_cursor(self, sink: str, cursor: dict[str, Any]) -> None:
         """Write how far a sink got: with the next commit, or before `start` at once."""
         save = SaveCursor(sink, cursor)
@@ -239,7 +250,9 @@ class Journal:
         self._accepted = schema.accepted(self._db)
         self._unread = int(self.recall("low_water") or 0)
         if schema.load_session(self._db) is not None:
-            self._end_session(schema.lost_by_crash(self._db), {})
+            lost = schema.lost_by_crash(self._db)
+            self.killed_calls = lost.calls
+            self._end_session(lost, {})
 
     def _begin_session(self) -> None:
         put_meta(self._db, {"session": self._session, "ending": None})

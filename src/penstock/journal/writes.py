@@ -118,6 +118,23 @@ class SaveCursor:
         """A cursor that was lost makes its sink replay a little more, which it is built for."""
 
 
+class Keep:
+    """Write a value of `meta`."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self._values = {name: value}
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Write it."""
+        put_meta(connection, self._values)
+
+    def committed(self) -> None:
+        """It is durable."""
+
+    def failed(self, error: Exception) -> None:
+        """The next process will not know of it. Results that find no place on the disk are what pauses a run."""
+
+
 class Allow:
     """Raise what the session may have in flight. `on_commit` gets the session as it stands then."""
 

@@ -37,6 +37,11 @@ class Cooldown:
             self._since_s = now_s
             self._pause(now_s, window_s * draw, window_s * draw, False)
 
+    def hold(self, until_s: float) -> None:
+        """The provider asked an earlier process to wait until then."""
+        self.until_s = self.fresh_until_s = until_s
+        self.asked = True
+
     def _pause(self, now_s: float, pause_s: float, fresh_s: float, asked: bool) -> None:
         if now_s + pause_s > self.until_s:
             self.until_s, self.asked = now_s + pause_s, asked

@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.policy.announced import Announced
 from penstock.policy.breaker import Breaker
+from penstock.policy.carried import Amounts
 from penstock.policy.changes import Change, Changes
 from penstock.policy.concurrency import Concurrency
 from penstock.policy.cooldown import Cooldown
@@ -82,8 +83,8 @@ class Flow:
             return wait_s
         return self._rate.wait_s(now_s, tokens, self._breaker.share(now_s))
 
-    def retry_wait_s(self, now_s: float) -> float:
-        """0 when the retry budget lets a retry go, or the seconds after which to ask again."""
+    def retry_wait_s(self, now_s: float) -> float | None:
+        """0 when the retry budget lets a retry go, or the seconds until it may; None: ask when a call has landed."""
         return self._retries.wait_s(now_s)
 
     def start(self, now_s: float, tokens: int = 0, retry: bool = False) -> None:
@@ -140,6 +141,16 @@ class Flow:
     def configure(self, now_s: float, limits: Limits) -> None:
         """Other limits of the user."""
         self._rate.configure(now_s, limits)
+
+    def hold(self, now_s: float, until_s: float) -> None:
+        """Nothing may go until then: the provider asked an earlier process for it."""
+        if until_s > now_s:
+            self._cooldown.hold(until_s)
+            self._rate.pace.rest(now_s, until_s)
+
+    def carry(self, now_s: float, calls: Amounts, tokens: Amounts) -> None:
+        """Count what an earlier process sent in the last minute: so many of each, so many seconds ago."""
+        self._rate.carry(now_s, calls, tokens)
 
     def fix_concurrency(self, now_s: float, concurrency: int | None) -> None:
         """Another number that may be in flight exactly, or None to find one."""

@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from penstock.policy.announced import Announced
+from penstock.policy.carried import Amounts
 from penstock.policy.changes import Changes
 from penstock.policy.landing import Landing
 from penstock.policy.pace import Pace
@@ -106,6 +107,12 @@ class Rate:
         unused = landing.reserved_tokens - landing.tokens
         self._tokens.pacer.give_back(unused)
         self._tokens.sum.add(landing.sent_s, -unused)
+
+    def carry(self, now_s: float, calls: Amounts, tokens: Amounts) -> None:
+        """Count what was sent before there was this rate."""
+        for meter, amounts in ((self._requests, calls), (self._tokens, tokens)):
+            for ago_s, amount in reversed(amounts):
+                meter.sum.add(now_s - ago_s, amount)
 
     def configure(self, now_s: float, limits: Limits) -> None:
         """Other limits of the user."""

@@ -9,6 +9,7 @@ from penstock.policy.backoff import backoff_s
 
 THROTTLE_BASE_S, THROTTLE_CAP_S = 1.0, 60.0
 FAILURE_BASE_S, FAILURE_CAP_S = 0.5, 30.0
+WAIT_HINT = "Run the same command again after that time, or raise --patience."
 FIRST_CONTACT_PATIENCE_S = 30.0
 """An endpoint that never answered this process is given up sooner: it is more likely a wrong address than an outage."""
 
@@ -103,7 +104,7 @@ def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
     if failure.retry_after_s is None or failure.retry_after_s <= policy.patience_s:
         return None
     reason = f"The provider asks to wait {failure.retry_after_s:.0f} s: {failure.message}"
-    return Pause(reason, "Run the same command again after that time, or raise --patience.")
+    return Pause(reason, WAIT_HINT)
 
 
 def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:

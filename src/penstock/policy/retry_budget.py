@@ -10,9 +10,8 @@ import msgspec
 WINDOW_S = 120
 SHARE = 0.2
 FLOOR = 10
-ASK_AGAIN_S = 1.0
-"""A landing may free a place at any moment; nobody is told, so whoever waits asks again."""
-LONGEST_WAIT_S = 5.0
+LEAST_WAIT_S = 1e-6
+"""Longer than what rounding can add to a moment."""
 
 
 class RetryBudgetSnapshot(msgspec.Struct, frozen=True):
@@ -41,12 +40,16 @@ class RetryBudget:
         self._in_vain = 0
         self._in_flight = 0
 
-    def wait_s(self, now_s: float) -> float:
-        """0 when a retry may go, or the seconds after which to ask again."""
+    def wait_s(self, now_s: float) -> float | None:
+        """0 when a retry may go, or the seconds until one in vain is forgotten; None: ask when a call has landed.
+
+        A landing may let one go at any time, and calls that are sent, which land as well.
+        """
         self._forget(now_s)
         if self._in_vain + self._in_flight < self._allowed():
             return 0.0
-        return ASK_AGAIN_S if self._in_flight else self._until_forgotten_s(now_s)
+        oldest = next((second.at_s for second in self._seconds if second.in_vain), None)
+        return None if oldest is None else max(LEAST_WAIT_S, oldest + 1 + WINDOW_S - now_s)
 
     def start(self, now_s: float, retry: bool) -> None:
         """A call is sent."""
@@ -75,10 +78,6 @@ class RetryBudget:
 
     def _allowed(self) -> int:
         return FLOOR + int(SHARE * self._useful)
-
-    def _until_forgotten_s(self, now_s: float) -> float:
-        oldest = next((second.at_s for second in self._seconds if second.in_vain), int(now_s))
-        return min(LONGEST_WAIT_S, max(ASK_AGAIN_S, oldest + 1 + WINDOW_S - now_s))
 
     def _second(self, now_s: float) -> _Second:
         self._forget(now_s)

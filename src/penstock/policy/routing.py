@@ -5,65 +5,126 @@ two choices: Mitzenmacher 2001), so that a slow scope gets little without a herd
 """
 
 from collections.abc import Callable, Sequence
-
-import msgspec
+from typing import Generic, Protocol, TypeVar
 
 EXPLORED_SHARE = 0.03
 """Of all calls, so many go to any candidate: a scope that was slow once is not left for ever."""
 LEAST_WEIGHT = 1e-9
 
 
-class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A scope that could take a call. `latency_s` None: nothing has been answered yet.
+class Candidate(Protocol):
+    """A scope that could take a call. A lower tier is asked first."""
 
-    `tried` says that it failed this task before, `ready` that it may send now, by its limits and its breaker.
-    """
+    @property
+    def tier(self) -> int:
+        """Its rank."""
+        ...
 
-    tier: int
-    weight: float
-    latency_s: float | None
-    in_flight: int
-    healthy: bool
-    tried: bool
-    ready: bool
+    @property
+    def weight(self) -> float:
+        """How much it is to bear beside others."""
+        ...
 
+    @property
+    def latency_s(self) -> float | None:
+        """How long its answers take; None: nothing has been answered yet."""
+        ...
 
-def choose(candidates: Sequence[Candidate], draw: Callable[[], float]) -> int | None:
-    """The place of the one that takes the call; None when those that should take it are not ready.
-
-    The first that there are of: healthy ones not yet tried, healthy ones, those not yet tried, all; and of these the
-    lowest tier. A tier is not left only because it has to wait, but for want of a healthy one. Where nobody is
-    healthy, whoever may send at all is taken. `draw` gives random numbers in [0, 1).
-    """
-    any_healthy = any(candidate.healthy for candidate in candidates)
-    lowest: tuple[bool, int] | None = None
-    ready: list[int] = []
-    for place, candidate in enumerate(candidates):
-        if not (candidate.healthy if any_healthy else candidate.ready):
-            continue
-        rank = (candidate.tried, candidate.tier)
-        if lowest is None or rank < lowest:
-            lowest, ready = rank, []
-        if rank == lowest and candidate.ready:
-            ready.append(place)
-    return _less_busy(candidates, ready, draw) if len(ready) > 1 else next(iter(ready), None)
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        ...
 
 
-def _less_busy(candidates: Sequence[Candidate], ready: list[int], draw: Callable[[], float]) -> int:
+C = TypeVar("C", bound=Candidate)
+Asked = TypeVar("Asked", contravariant=True)
+
+
+class Question(Protocol[Asked]):
+    """What is looked at only where it matters."""
+
+    def is_well(self, candidate: Asked, /) -> bool:
+        """Whether it is healthy."""
+        ...
+
+    def was_tried(self, candidate: Asked, /) -> bool:
+        """Whether it failed this task before."""
+        ...
+
+    def is_ready(self, candidate: Asked, /) -> bool:
+        """Whether it may send now, by its limits and its breaker."""
+        ...
+
+
+class Choosing(Generic[C]):
+    """The choice among candidates that stay the same while what is asked of them changes."""
+
+    def __init__(self, candidates: Sequence[C]) -> None:
+        self._candidates = candidates
+        lowest = min((candidate.tier for candidate in candidates), default=0)
+        self._first = [candidate for candidate in candidates if candidate.tier == lowest]
+
+    def choose(self, question: Question[C], draw: Callable[[], float]) -> C | None:
+        """The one that takes the call; None when those that should take it are not ready.
+
+        The first that there are of: healthy ones not yet tried, healthy ones, those not yet tried, all; and of these
+        the lowest tier. A tier is not left only because it has to wait, but for want of a healthy one. Where nobody is
+        healthy, whoever may send at all is taken. `draw` gives random numbers in [0, 1).
+        """
+        if len(self._first) > 2 and (chosen := self._at_once(question, draw)) is not None:
+            return chosen
+        well = [candidate for candidate in self._candidates if question.is_well(candidate)]
+        ready = _of_first_rank(well, question) if well else self._candidates
+        ready = [candidate for candidate in ready if question.is_ready(candidate)]
+        if not well:
+            ready = _of_first_rank(ready, question)
+        if len(ready) < 2:
+            return ready[0] if ready else None
+        return _less_busy(ready, draw)
+
+    def _at_once(self, question: Question[C], draw: Callable[[], float]) -> C | None:
+        """A pair of many is drawn before anybody is asked, so that a large pool costs no more than a small one."""
+        if draw() < EXPLORED_SHARE:
+            pair = [self._first[int(draw() * len(self._first))]]
+        else:
+            pair = _drawn_pair(self._first, draw)
+        for candidate in pair:
+            if question.was_tried(candidate) or not (question.is_well(candidate) and question.is_ready(candidate)):
+                return None
+        return pair[0] if len(pair) == 1 else _less_loaded(pair)
+
+
+def _of_first_rank(candidates: Sequence[C], question: Question[C]) -> Sequence[C]:
+    """Those of the lowest tier among those not yet tried, or among all where all were."""
+    untried = [candidate for candidate in candidates if not question.was_tried(candidate)]
+    left = untried or candidates
+    lowest = min((candidate.tier for candidate in left), default=0)
+    return [candidate for candidate in left if candidate.tier == lowest]
+
+
+def _less_busy(ready: Sequence[C], draw: Callable[[], float]) -> C:
     if draw() < EXPLORED_SHARE:
         return ready[int(draw() * len(ready))]
-    first, second = ready if len(ready) == 2 else _drawn_pair(candidates, ready, draw)
-    known = [latency_s for place in ready if (latency_s := candidates[place].latency_s) is not None]
-    best_known_s = min(known, default=1.0)
-    return first if _load(candidates[first], best_known_s) <= _load(candidates[second], best_known_s) else second
+    return _less_loaded(ready if len(ready) == 2 else _drawn_pair(ready, draw))
 
 
-def _drawn_pair(candidates: Sequence[Candidate], ready: list[int], draw: Callable[[], float]) -> tuple[int, int]:
+def _less_loaded(pair: Sequence[C]) -> C:
+    """An unknown latency counts as that of the other, and goes first among equals."""
+    first, second = pair
+    first_s, second_s = first.latency_s, second.latency_s
+    first_load = _load(first, first_s if first_s is not None else second_s)
+    second_load = _load(second, second_s if second_s is not None else first_s)
+    if first_load == second_load:
+        return second if second_s is None and first_s is not None else first
+    return first if first_load < second_load else second
+
+
+def _drawn_pair(candidates: Sequence[C], draw: Callable[[], float]) -> list[C]:
     """Two different ones, each as likely as its weight."""
-    weights = [_weight(candidates[place]) for place in ready]
+    weights = [_weight(candidate) for candidate in candidates]
     first = _drawn(weights, draw())
     weights[first] = 0.0
-    return ready[first], ready[_drawn(weights, draw())]
+    return [candidates[first], candidates[_drawn(weights, draw())]]
 
 
 def _drawn(weights: list[float], draw: float) -> int:
@@ -78,10 +139,9 @@ def _drawn(weights: list[float], draw: float) -> int:
     return last
 
 
-def _load(candidate: Candidate, best_known_s: float) -> tuple[float, bool]:
-    """How busy it is for its weight; an unknown one counts as the fastest, and goes first among equals."""
-    latency_s = best_known_s if candidate.latency_s is None else candidate.latency_s
-    return latency_s * (candidate.in_flight + 1) / _weight(candidate), candidate.latency_s is not None
+def _load(candidate: Candidate, latency_s: float | None) -> float:
+    """How busy it is for its weight."""
+    return (1.0 if latency_s is None else latency_s) * (candidate.in_flight + 1) / _weight(candidate)
 
 
 def _weight(candidate: Candidate) -> float:

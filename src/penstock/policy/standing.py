@@ -34,6 +34,10 @@ class Standing:
         self._trial_until_s = 0.0
         self._pause_s = 0.0
 
+    def is_in(self, now_s: float) -> bool:
+        """Whether a call may be sent, as far as it goes by this."""
+        return now_s >= self._out_until_s and now_s >= self._trial_until_s
+
     def out_until_s(self, now_s: float) -> float:
         """Until when it is out, on the monotonic clock; 0 when it is in."""
         until_s = max(self._out_until_s, self._trial_until_s)

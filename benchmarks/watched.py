@@ -25,6 +25,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     at_s: float
     settled: int
+    cpu_s: float
     resident_mb: float
 
 
@@ -39,12 +40,18 @@ class Watched(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Consecutive rows of a run: from the first settled to the last, and the most memory held meanwhile."""
+    """Consecutive rows of a run: what they took from the first settled to the last, and the most memory held then."""
 
     first: int
     last: int
-    per_s: float
+    seconds: float
+    cpu_s: float
     resident_mb: float
+
+    @property
+    def rows(self) -> int:
+        """How many they are."""
+        return self.last - self.first
 
 
 def watch(command: Sequence[str | Path], folder: Path, run: Path, kill_at: int | None = None) -> Watched:
@@ -82,25 +89,27 @@ def stretches(samples: Sequence[Sample], length: int) -> list[Stretch]:
     marks = [working[0].settled, *range(length, last + 1, length)]
     found = []
     for first, end in pairwise(marks):
-        seconds = _reached_s(working, end) - _reached_s(working, first)
+        (began_s, cpu_before_s), (ended_s, cpu_s) = _reached(working, first), _reached(working, end)
         held = [sample.resident_mb for sample in working if first <= sample.settled <= end]
-        found.append(Stretch(first, end, (end - first) / seconds, max(held, default=0.0)))
+        found.append(Stretch(first, end, ended_s - began_s, cpu_s - cpu_before_s, max(held, default=0.0)))
     return found
 
 
-def _reached_s(samples: Sequence[Sample], settled: int) -> float:
+def _reached(samples: Sequence[Sample], settled: int) -> tuple[float, float]:
+    """When so many rows were settled, and the CPU time used until then."""
     for before, after in pairwise(samples):
         if before.settled <= settled <= after.settled and before.settled < after.settled:
             share = (settled - before.settled) / (after.settled - before.settled)
-            return before.at_s + share * (after.at_s - before.at_s)
+            at_s = before.at_s + share * (after.at_s - before.at_s)
+            return at_s, before.cpu_s + share * (after.cpu_s - before.cpu_s)
     raise ValueError(f"the run was never seen to settle {settled} rows")
 
 
 def _sample(pid: int, run: Path, began_s: float) -> Sample | None:
     if _has_ended(pid):
         return None
-    settled, resident_mb = _settled(run), _resident_mb(pid)
-    return None if resident_mb is None else Sample(time.perf_counter() - began_s, settled, resident_mb)
+    settled, cpu_s, resident_mb = _settled(run), _cpu_s(pid), _resident_mb(pid)
+    return None if resident_mb is None else Sample(time.perf_counter() - began_s, settled, cpu_s, resident_mb)
 
 
 def _wait_for(pid: int, seconds: float) -> None:
@@ -125,6 +134,12 @@ def _settled(run: Path) -> int:
         return reader.totals().settled
     finally:
         reader.close()
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of all threads; the fields behind the command's name, which may hold anything."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mb(pid: int) -> float | None:

@@ -39,7 +39,7 @@ def owner_of(connection: sqlite3.Connection, key: str) -> int | None:
     return row[0] if row else None
 
 
-def take(connection: sqlite3.Connection, rows: Sequence[KeyRow]) -> bool:
+def take(connection: sqlite3.Connection, rows: Sequence[KeyRow], capacities: Sequence[int] = CAPACITIES) -> bool:
     """Give each task its key unless another has it; whether all got theirs. Inside a transaction."""
     levels = _load_levels(connection)
     before = connection.total_changes
@@ -51,7 +51,7 @@ def take(connection: sqlite3.Connection, rows: Sequence[KeyRow]) -> bool:
                 connection.execute(f"INSERT INTO {TABLES[0]} (key, idx) VALUES (?, ?)", row)
     taken = connection.total_changes - before
     levels[0].count += taken
-    _move_on(connection, levels)
+    _move_on(connection, levels, capacities)
     connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (META_NAME, schema.dump_json(levels)))
     return taken == len(rows)
 
@@ -66,9 +66,9 @@ def _are_in(connection: sqlite3.Connection, table: str, rows: Sequence[KeyRow]) 
     return False
 
 
-def _move_on(connection: sqlite3.Connection, levels: Sequence[Level]) -> None:
+def _move_on(connection: sqlite3.Connection, levels: Sequence[Level], capacities: Sequence[int]) -> None:
     """Bring every table but the last back to its capacity, as far as one run of neighbours reaches."""
-    for number, capacity in enumerate(CAPACITIES):
+    for number, capacity in enumerate(capacities):
         level = levels[number]
         if level.count > capacity:
             moved = _move_run(connection, TABLES[number], TABLES[number + 1], level, level.count - capacity)

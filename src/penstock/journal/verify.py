@@ -80,8 +80,10 @@ class _Check:
     def _tasks(self) -> int:
         """Tasks follow each other without a gap, and every one has its key; how many there are."""
         taken = fingerprint(self._taken())
-        if taken != fingerprint(self._connection.execute("SELECT key, idx FROM keys")):
+        owned = fingerprint(self._connection.execute("SELECT key, idx FROM keys"))
+        if owned != taken:
             self._problems += self._wrong_keys()
+            self._compare("keys", taken.count, owned.count)
         return schema.accepted(self._connection)
 
     def _taken(self) -> Iterator[tuple[str, int]]:
@@ -97,11 +99,10 @@ class _Check:
 
     def _wrong_keys(self) -> Iterator[str]:
         """What the tasks and the keys do not agree on, looked up one by one."""
-        taken = 0
         for first, blob in self._connection.execute("SELECT first, tasks FROM chunks ORDER BY first"):
-            for taken, task in enumerate(schema.load_tasks(blob), first):
-                if (owner := owner_of(self._connection, task.key)) != taken:
-                    yield f"the key {task.key!r} of task {taken} belongs to {owner}"
+            for index, task in enumerate(schema.load_tasks(blob), first):
+                if (owner := owner_of(self._connection, task.key)) != index:
+                    yield f"the key {task.key!r} of task {index} belongs to {owner}"
 
     def _results(self, accepted: int) -> tuple[Counter[str], Totals, Fingerprint]:
         """Results belong to tasks, none has two, no number is missing.

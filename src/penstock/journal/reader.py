@@ -94,8 +94,11 @@ class JournalReader:
 
     def pending_from(self, index: int) -> tuple[list[Task], int]:
         """The unsettled tasks of the first chunk that has any at or after `index`, and the index after that chunk."""
+        # The chunk that `index` is in is looked up: comparing with where each one ends would read them all.
         chunks = self._connection.execute(
-            "SELECT first, count FROM chunks WHERE first + count > ? ORDER BY first", (index,)
+            "SELECT first, count FROM chunks WHERE first >= (SELECT max(first) FROM chunks WHERE first <= ?) "
+            "ORDER BY first",
+            (index,),
         )
         for first, count in chunks:
             start, index = max(first, index), first + count

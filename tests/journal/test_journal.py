@@ -88,6 +88,26 @@ def test_pending_is_what_was_accepted_and_not_settled(tmp_path: Path) -> None:
     with_journal(tmp_path, second)
 
 
+def test_pending_tasks_are_found_behind_long_stretches_of_settled_ones(tmp_path: Path) -> None:
+    """One straggler at the beginning, and one in the middle of a chunk far behind it."""
+    pending = [1, 3_007, 5_999]
+
+    async def first(journal: Journal) -> None:
+        for start in range(0, 6_000, 500):
+            for each in await journal.accept([task(i) for i in range(start, start + 500)], {}):
+                if each.index not in pending:
+                    journal.settle(answered(each))
+
+    async def second(journal: Journal) -> None:
+        found = []
+        while tasks := await journal.load_pending():
+            found += [each.index for each in tasks]
+        assert found == pending
+
+    with_journal(tmp_path, first)
+    with_journal(tmp_path, second)
+
+
 def test_commits_are_announced_in_order_and_without_gaps(tmp_path: Path) -> None:
     """Every settled result is announced once, numbered from 1."""
     seen: list[Settled] = []

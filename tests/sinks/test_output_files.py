@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.errors import SinkError
@@ -199,7 +200,10 @@ def test_finish_keeps_permissions(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.touch(0o640)
     path.chmod(0o640)
-    finished(make_sink(path, SinkOptions()), [settled(1)], [settled(1).result])
+    before = path.stat().st_ino
+    batch = [settled(2), settled(1)]
+    finished(make_sink(path, SinkOptions()), batch, [each.result for each in batch])
+    assert path.stat().st_ino != before
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -208,9 +212,47 @@ def test_finish_follows_links(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     real, link = tmp_path / "elsewhere" / "real.jsonl", tmp_path / "out.jsonl"
     link.symlink_to(real)
-    finished(make_sink(link, SinkOptions()), [settled(1)], [settled(1).result])
+    batch = [settled(2), settled(1)]
+    finished(make_sink(link, SinkOptions()), batch, [each.result for each in batch])
     assert link.is_symlink()
-    assert keys(real) == ["k1"]
+    assert keys(real) == ["k1", "k2"]
+
+
+@pytest.mark.parametrize(
+    ("second", "is_kept"),
+    [
+        ([settled(3), settled(5, failed=True), settled(9)], True),
+        ([settled(3), settled(9), settled(4)], False),
+        ([settled(1), settled(3)], False),
+    ],
+    ids=["in order", "not in order", "behind the first batch"],
+)
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_answers_that_came_in_order_are_not_written_twice(
+    tmp_path: Path, name: str, second: list[Settled], is_kept: bool
+) -> None:
+    """Whether they did is remembered in the cursor; as soon as one did not, the file is written anew."""
+    path = tmp_path / name
+    first = [settled(2)]
+
+    async def run() -> None:
+        sink = make_sink(path, SinkOptions())
+        await sink.open(None)
+        cursor = await sink.deliver(first)
+        await sink.aclose()
+        sink = make_sink(path, SinkOptions())
+        await sink.open(msgspec.json.decode(msgspec.json.encode(cursor)))
+        await sink.deliver(second)
+        before = path.stat().st_ino
+        await sink.finish(GivenResults([each.result for each in first + second]))
+        assert (path.stat().st_ino == before) is is_kept
+        await sink.aclose()
+
+    asyncio.run(run())
+    reference = tmp_path / f"reference-{name}"
+    every = sorted(first + second, key=lambda each: each.result.index)
+    finished(make_sink(reference, SinkOptions()), every, [each.result for each in every])
+    assert path.read_bytes() == reference.read_bytes()
 
 
 def test_leftover_of_a_killed_finish_goes(tmp_path: Path) -> None:

@@ -11,11 +11,8 @@ from typing import Any
 import msgspec
 
 from penstock.journal.reader import JournalReader
-from penstock.journal.verify import Fingerprint, Verified
-from penstock.models import Status
+from penstock.journal.verify import Fingerprint, Verified, fingerprint
 from penstock.sinks.csv_file import cell
-
-BATCH = 1000
 
 
 class Outputs(msgspec.Struct, frozen=True):
@@ -52,7 +49,7 @@ def _compare(path: Path, cursor: dict[str, Any], expected: Fingerprint, *, ended
     # What a killed run wrote behind its cursor is cut off when it goes on; what has ended has nothing there.
     end = path.stat().st_size if ended else cursor["main"]["offset"]
     try:
-        found = _fingerprint(READERS[path.suffix.lower()](path, end, cursor))
+        found = fingerprint(READERS[path.suffix.lower()](path, end, cursor))
     except (OSError, ValueError, IndexError, csv.Error) as error:
         return f"{path} cannot be read as it was written: {error}"
     if found.count != expected.count:
@@ -67,32 +64,16 @@ def _expected(reader: JournalReader, verified: Verified, name: str, seq: int) ->
     in_cells = Path(name).suffix.lower() != ".jsonl"
     if not in_cells and seq >= reader.last_seq():
         return verified.delivered
-    keys = _delivered(reader, seq)
-    return _fingerprint(map(cell, keys) if in_cells else keys)
-
-
-def _delivered(reader: JournalReader, last: int) -> Iterator[str]:
-    seq = 0
-    while batch := reader.after(seq, BATCH):
-        for settled in batch:
-            if settled.seq > last:
-                return
-            if settled.result.status is not Status.FAILED:
-                yield settled.result.key
-        seq = batch[-1].seq
-
-
-def _fingerprint(keys: Iterator[str]) -> Fingerprint:
-    fingerprint = Fingerprint()
-    for key in keys:
-        fingerprint = fingerprint.add(key)
-    return fingerprint
+    keys = reader.answered_keys(seq)
+    return fingerprint(map(cell, keys) if in_cells else keys)
 
 
 def _lines(path: Path, end: int) -> Iterator[bytes]:
+    offset = 0
     with path.open("rb") as file:
-        while file.tell() < end and (line := file.readline()):
+        while offset < end and (line := file.readline()):
             yield line
+            offset += len(line)
 
 
 def _jsonl_keys(path: Path, end: int, cursor: dict[str, Any]) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """A scope: an endpoint, one of its keys and a model there. Providers limit by it, so flow is controlled by it."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from penstock.endpoints import Endpoint, Key

@@ -18,9 +18,9 @@ from penstock.errors import RunPaused, UsageError
 from penstock.journal import reserve, schema
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.lock import RunLock
-from penstock.journal.reader import AnswerOf, JournalReader
+from penstock.journal.reader import JournalReader
 from penstock.journal.recent import Sent, sent_since
-from penstock.journal.schema import Lost, Session
+from penstock.journal.schema import AnswerOf, Lost, Session
 from penstock.journal.tally import billed, billed_cost
 from penstock.journal.writer import Write, Writer
 from penstock.journal.writes import FREE_SPACE, Accept, Allow, Barrier, Keep, ResultRow, SaveCursor, Settle, put_meta

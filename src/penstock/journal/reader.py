@@ -1,18 +1,16 @@
 """Folds over a journal, by a connection that only reads: they need no running process and disturb none."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from penstock.journal import schema
-from penstock.journal.schema import StoredTask
+from penstock.journal.keys import owner_of
+from penstock.journal.schema import AnswerOf, StoredTask
 from penstock.models import Result, Settled, Task, Totals
-
-AnswerOf = Callable[[str, bytes], tuple[str | None, msgspec.Raw | None]]
-"""(api, body) → the answer's text and output: decoding an answer is the business of the APIs, not of the journal."""
 
 CHUNKS_KEPT = 8
 """Decoded chunks kept while reading in order of commit, which is nearly the order of the source."""
@@ -78,44 +76,52 @@ class JournalReader:
         for row in rows:
             yield self._result(row, self._task(row[0]))
 
+    def answered_keys(self, last: int) -> Iterator[str]:
+        """The keys of the answers committed up to number `last`, those that were superseded left out."""
+        rows = self._connection.execute(
+            "SELECT record FROM results WHERE seq <= ? AND current AND status <> 'failed' ORDER BY seq", (last,)
+        )
+        return (schema.load_record(record).key for (record,) in rows)
+
     def find(self, key: str) -> tuple[Task, Result | None] | None:
         """The task with this key and its result, where it is settled; None where there is no such task."""
-        found = self._connection.execute("SELECT idx FROM keys WHERE key = ?", (key,)).fetchone()
-        if found is None:
+        index = owner_of(self._connection, key)
+        if index is None:
             return None
-        stored = self._task(found[0])
-        row = self._connection.execute(f"SELECT {_COLUMNS} FROM results WHERE current AND idx = ?", found).fetchone()
-        return schema.to_task(found[0], stored), self._result(row, stored) if row else None
+        stored = self._task(index)
+        row = self._connection.execute(f"SELECT {_COLUMNS} FROM results WHERE current AND idx = ?", (index,)).fetchone()
+        return schema.to_task(index, stored), self._result(row, stored) if row else None
 
     def pending_from(self, index: int) -> tuple[list[Task], int]:
         """The unsettled tasks of the first chunk that has any at or after `index`, and the index after that chunk."""
+        # The chunk that `index` is in is looked up: comparing with where each one ends would read them all.
         chunks = self._connection.execute(
-            "SELECT first, count FROM chunks WHERE first + count > ? ORDER BY first", (index,)
+            "SELECT first, count FROM chunks WHERE first >= (SELECT max(first) FROM chunks WHERE first <= ?) "
+            "ORDER BY first",
+            (index,),
         )
         for first, count in chunks:
-            settled = {
-                row[0]
-                for row in self._connection.execute(
-                    "SELECT idx FROM results WHERE current AND idx >= ? AND idx < ?", (first, first + count)
-                )
-            }
-            wanted = [i for i in range(max(first, index), first + count) if i not in settled]
-            if wanted:
+            start, index = max(first, index), first + count
+            if wanted := self._unsettled(start, index):
                 tasks = self._load_chunk(first)
-                return [schema.to_task(i, tasks[i - first]) for i in wanted], first + count
-            index = first + count
+                return [schema.to_task(i, tasks[i - first]) for i in wanted], index
         return [], index
+
+    def _unsettled(self, start: int, end: int) -> list[int]:
+        """Counted first, and read only where some are missing: behind one slow task may stand millions of settled."""
+        where = "FROM results WHERE current AND idx >= ? AND idx < ?"
+        (count,) = self._connection.execute(f"SELECT count(*) {where}", (start, end)).fetchone()
+        if count == end - start:
+            return []
+        settled = {row[0] for row in self._connection.execute(f"SELECT idx {where}", (start, end))}
+        return [index for index in range(start, end) if index not in settled]
 
     def close(self) -> None:
         """Let the file go. Safe to call twice."""
         self._connection.close()
 
     def _result(self, row: tuple[int, str, bytes, bytes], task: StoredTask) -> Result:
-        result = schema.load_result(row, task)
-        if not result.body:
-            return result
-        text, output = self._answer_of(result.api, result.body)
-        return msgspec.structs.replace(result, text=text, output=output)
+        return schema.load_result(row, task, self._answer_of)
 
     def _task(self, index: int) -> StoredTask:
         first: int = self._connection.execute(

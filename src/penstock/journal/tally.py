@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from penstock.journal.schema import Record
 from penstock.models import Fault, Result, Status, Totals, Usage
 
 UNKNOWN = frozenset({Fault.AMBIGUOUS})
@@ -35,17 +36,17 @@ class Tally:
         usage = totals.usage
         self._tokens = [usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens]
 
-    def add(self, result: Result) -> None:
+    def add(self, status: Status, outcome: Result | Record) -> None:
         """Count a result and what it took."""
-        self._by_status[result.status] += 1
-        self._attempts += len(result.attempts)
-        if result.failure is not None:
-            self._faults[result.failure.fault.value] += 1
-        elif result.status is Status.PARTIAL:
-            self._partials[result.finish_reason or "other"] += 1
-        if result.failure is not None or len(result.attempts) > 1:
-            self._add_unknown(result)
-        self._add_spend(result)
+        self._by_status[status] += 1
+        self._attempts += len(outcome.attempts)
+        if outcome.failure is not None:
+            self._faults[outcome.failure.fault.value] += 1
+        elif status is Status.PARTIAL:
+            self._partials[outcome.finish_reason or "other"] += 1
+        if outcome.failure is not None or len(outcome.attempts) > 1:
+            self._add_unknown(outcome)
+        self._add_spend(outcome)
 
     def totals(self) -> Totals:
         """The fold so far; how many tasks were taken is not its business."""
@@ -64,20 +65,20 @@ class Tally:
             currency=self._currency,
         )
 
-    def _add_unknown(self, result: Result) -> None:
-        self._unknown += sum(attempt.fault in UNKNOWN for attempt in result.attempts)
-        if amount := sum(attempt.unknown_cost for attempt in result.attempts):
+    def _add_unknown(self, outcome: Result | Record) -> None:
+        self._unknown += sum(attempt.fault in UNKNOWN for attempt in outcome.attempts)
+        if amount := sum(attempt.unknown_cost for attempt in outcome.attempts):
             self._unknown_cost += amount
-            self._currency = result.currency
+            self._currency = outcome.currency
 
-    def _add_spend(self, result: Result) -> None:
-        usage, tokens = result.usage, self._tokens
+    def _add_spend(self, outcome: Result | Record) -> None:
+        usage, tokens = outcome.usage, self._tokens
         tokens[0] += usage.input_tokens
         tokens[1] += usage.cached_tokens
         tokens[2] += usage.output_tokens
         tokens[3] += usage.reasoning_tokens
-        if result.cost is not None:
-            self._cost += result.cost
-            self._currency = result.currency
-        elif result.failure is None:
+        if outcome.cost is not None:
+            self._cost += outcome.cost
+            self._currency = outcome.currency
+        elif outcome.failure is None:
             self._unpriced += 1

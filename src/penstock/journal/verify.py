@@ -3,34 +3,37 @@
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
-from hashlib import blake2b
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from penstock.journal import schema
-from penstock.journal.schema import StoredTask
+from penstock.journal.keys import owner_of
 from penstock.journal.tally import Tally
-from penstock.models import Result, Totals
+from penstock.models import Totals
 
 SUM_ERROR = 1e-9
 """By which two sums of the same amounts, in another order, may differ: relative, and of a unit of the currency."""
 
-UNREAD_TASK = StoredTask("", b"", "")
-"""Stands for the row of a result where only the result is looked at."""
-
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """A set of keys, told apart from any other in constant memory: how many, and the sum of their hashes."""
+    """A collection of values, told apart from any other in constant memory: how many, and the sum of their hashes.
 
-    count: int = 0
-    digest: int = 0
+    Python's own hash is 64 bits wide and differs from process to process: a fingerprint means nothing to another.
+    """
 
-    def add(self, key: str) -> "Fingerprint":
-        """With one key more."""
-        value = int.from_bytes(blake2b(key.encode(), digest_size=16).digest())
-        return Fingerprint(self.count + 1, (self.digest + value) % 2**128)
+    count: int
+    digest: int
+
+
+def fingerprint(values: Iterable[Hashable]) -> Fingerprint:
+    """The fingerprint of values in any order, each as often as it occurs."""
+    count = digest = 0
+    for value in map(hash, values):
+        count += 1
+        digest += value
+    return Fingerprint(count, digest % 2**64)
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -61,7 +64,7 @@ class _Check:
         self._connection.execute("BEGIN")
         claimed = schema.load_totals(self._connection)
         self._integrity()
-        accepted = self._chunks()
+        accepted = self._tasks()
         statuses, spent, delivered = self._results(accepted)
         for name, value in (("ok", claimed.ok), ("partial", claimed.partial), ("failed", claimed.failed)):
             self._compare(f"{name} results", value, statuses[name])
@@ -74,23 +77,32 @@ class _Check:
         if answer != "ok":
             self._problems.append(f"SQLite finds the file damaged: {answer}")
 
-    def _chunks(self) -> int:
-        """Chunks follow each other without a gap, and every task has its key; how many tasks there are."""
+    def _tasks(self) -> int:
+        """Tasks follow each other without a gap, and every one has its key; how many there are."""
+        taken = fingerprint(self._taken())
+        owned = fingerprint(self._connection.execute("SELECT key, idx FROM keys"))
+        if owned != taken:
+            self._problems += self._wrong_keys()
+            self._compare("keys", taken.count, owned.count)
+        return schema.accepted(self._connection)
+
+    def _taken(self) -> Iterator[tuple[str, int]]:
+        """The key and the index of every task; one that is where it must not be is a problem."""
         expected = 0
         for first, count, blob in self._connection.execute("SELECT first, count, tasks FROM chunks ORDER BY first"):
             if first != expected:
                 self._problems.append(f"tasks {expected} to {first - 1} are missing")
             tasks = schema.load_tasks(blob)
             self._compare(f"tasks in the chunk at {first}", count, len(tasks))
-            for index, task in enumerate(tasks, first):
-                if self._owner(task.key) != index:
-                    self._problems.append(f"the key {task.key!r} of task {index} belongs to {self._owner(task.key)}")
+            yield from ((task.key, index) for index, task in enumerate(tasks, first))
             expected = first + count
-        return expected
 
-    def _owner(self, key: str) -> int | None:
-        row = self._connection.execute("SELECT idx FROM keys WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+    def _wrong_keys(self) -> Iterator[str]:
+        """What the tasks and the keys do not agree on, looked up one by one."""
+        for first, blob in self._connection.execute("SELECT first, tasks FROM chunks ORDER BY first"):
+            for index, task in enumerate(schema.load_tasks(blob), first):
+                if (owner := owner_of(self._connection, task.key)) != index:
+                    yield f"the key {task.key!r} of task {index} belongs to {owner}"
 
     def _results(self, accepted: int) -> tuple[Counter[str], Totals, Fingerprint]:
         """Results belong to tasks, none has two, no number is missing.
@@ -98,30 +110,29 @@ class _Check:
         Counts of current results by status, what all of them have used and cost, and the keys to deliver.
         """
         statuses: Counter[str] = Counter()
-        tally, delivered = Tally(Totals()), Fingerprint()
+        tally = Tally(Totals())
+        answered = digest = 0
         previous = 0
-        for seq, current, result in self._records():
+        rows = self._connection.execute("SELECT seq, current, idx, status, record FROM results ORDER BY seq")
+        for seq, current, index, status, record in rows:
             if seq != previous + 1:
                 self._problems.append(f"results {previous + 1} to {seq - 1} are missing")
             previous = seq
-            if not 0 <= result.index < accepted:
-                self._problems.append(f"result {seq} is of task {result.index}, which was never taken")
-            tally.add(result)
+            if not 0 <= index < accepted:
+                self._problems.append(f"result {seq} is of task {index}, which was never taken")
+            outcome = schema.load_record(record)
+            tally.add(schema.STATUSES[status], outcome)
             if current:
-                statuses[result.status] += 1
-                if result.failure is None:
-                    delivered = delivered.add(result.key)
+                statuses[status] += 1
+                if outcome.failure is None:
+                    answered += 1
+                    digest += hash(outcome.key)
         (twice,) = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM results WHERE current GROUP BY idx HAVING count(*) > 1)"
         ).fetchone()
         if twice:
             self._problems.append(f"{twice} tasks have more than one result")
-        return statuses, tally.totals(), delivered
-
-    def _records(self) -> Iterator[tuple[int, bool, Result]]:
-        rows = self._connection.execute("SELECT seq, current, idx, status, record FROM results ORDER BY seq")
-        for seq, current, *columns in rows:
-            yield seq, bool(current), schema.load_result((*columns, b""), UNREAD_TASK)
+        return statuses, tally.totals(), Fingerprint(answered, digest % 2**64)
 
     def _money(self, claimed: Totals, found: Totals) -> None:
         """What was superseded stays spent, so this is folded over every result there ever was."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import RunPaused
-from penstock.journal import schema
+from penstock.journal import keys, schema
 from penstock.journal.schema import Session
 from penstock.journal.tally import Tally
 from penstock.models import Position, Result, Settled, Task, Totals
@@ -32,11 +32,8 @@ class Accept:
     def apply(self, connection: sqlite3.Connection) -> None:
         """Insert them, those with a key seen before as errors."""
         first, count = self._tasks[0].index, len(self._tasks)
-        before = connection.total_changes
-        keys = [(task.key, task.index) for task in self._tasks]
-        schema.insert_rows(connection, "INSERT INTO keys (key, idx)", "ON CONFLICT DO NOTHING", keys)
         self._accepted = list(self._tasks)
-        if connection.total_changes - before < count:
+        if not keys.take(connection, [(task.key, task.index) for task in self._tasks]):
             self._accepted = [_with_own_key(connection, task) for task in self._tasks]
         connection.execute(
             "INSERT INTO chunks (first, count, position, tasks) VALUES (?, ?, ?, ?)",
@@ -88,7 +85,7 @@ class Settle:
         # Added to what stands there: a write before this one may have failed.
         tally = Tally(schema.load_totals(connection))
         for result in self.results:
-            tally.add(result)
+            tally.add(result.status, result)
         self.totals = tally.totals()
         put_meta(connection, {"totals": self.totals, "low_water": self._low_water})
 
@@ -191,16 +188,11 @@ def put_meta(connection: sqlite3.Connection, values: Mapping[str, Any]) -> None:
 
 def _with_own_key(connection: sqlite3.Connection, task: Task) -> Task:
     """The task, or, when an earlier one has its key, an error under a key of its own."""
-    (owner,) = connection.execute("SELECT idx FROM keys WHERE key = ?", (task.key,)).fetchone()
-    if owner == task.index:
+    owner = keys.owner_of(connection, task.key)
+    if owner is None or owner == task.index:
         return task
     key = f"{task.key}#{task.index}"
-    while (
-        connection.execute(
-            "INSERT INTO keys (key, idx) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, task.index)
-        ).rowcount
-        == 0
-    ):
+    while not keys.take(connection, [(key, task.index)]):
         key += "#"
     error = task.error or f"{task.where}: the key {task.key!r} was used before, by row {owner + 1}"
     return msgspec.structs.replace(task, key=key, error=error)

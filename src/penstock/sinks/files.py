@@ -19,6 +19,9 @@ from penstock.sinks.protocol import Cursor, SinkOptions
 from penstock.sinks.reorder import IndexOf, TooFarApart, in_order
 from penstock.sinks.results import Results
 
+NO_INDEX = -1
+"""Below every index: what stands in a file that is empty."""
+
 
 class Layout(Protocol):
     """How answers stand in a file. What it has to remember travels in the cursor as plain JSON."""
@@ -125,9 +128,11 @@ class LineFiles:
 class FileSink:
     """Answers, whole and partial, in one file, and failed tasks in `<output>.failed.jsonl`.
 
-    The cursor holds `seq`, the mark of each file, the layout's state, and `finished`: the order in which the files were
-    finished, None when something came since. With order "completion" the main file is not rewritten unless its layout
-    is incomplete; a task that was answered twice then keeps both lines, and the later one is valid.
+    The cursor holds `seq`, the mark of each file, the layout's state, `last`: the index of the last answer while all of
+    them came in input order, None once one did not, and `finished`: the order in which the files were finished, None
+    when something came since. Answers that came in input order need not be put in order. With order "completion" the
+    main file is not rewritten unless its layout is incomplete; a task that was answered twice then keeps both lines,
+    and the later one is valid.
     """
 
     def __init__(self, path: str | os.PathLike[str], layout: Layout, options: SinkOptions) -> None:
@@ -140,6 +145,7 @@ class FileSink:
         self._failed = LineFile(self.failed_path, lazy=True, fsync=options.fsync) if self.failed_path else None
         self._files = LineFiles({"main": self._main} | ({"failed": self._failed} if self._failed else {}))
         self._seq = 0
+        self._last: int | None = NO_INDEX
         self._finished: Order | None = None
         self._busy = threading.Lock()
 
@@ -164,6 +170,7 @@ class FileSink:
             held = self._files.recover(cursor, overwrite=self._options.overwrite)
             kept = cursor if cursor and held else {}
             self._seq, self._finished = kept.get("seq", 0), kept.get("finished")
+            self._last = kept.get("last") if kept else NO_INDEX
             self._layout.load(kept.get("layout", {}))
             return self._cursor()
 
@@ -178,6 +185,7 @@ class FileSink:
                     "failed": b"".join(map(failed_line, failed)),
                 }
             )
+            self._last = _last_in_order(self._last, answers)
             self._seq, self._finished = batch[-1].seq, None
             return self._cursor()
 
@@ -192,8 +200,10 @@ class FileSink:
         with self._failed.rewritten() if self._failed else nullcontext() as failed:
             if failed:
                 write_failures(failed, results)
-            if (self._options.order == "input" or not self._layout.complete) and not self._sorted():
-                self._make_anew(results.in_order())
+            if not self._layout.complete or (self._options.order == "input" and self._last is None):
+                if not self._sorted():
+                    self._make_anew(results.in_order())
+                self._last = None
 
     def _make_anew(self, results: Iterator[Result]) -> None:
         with self._main.rewritten() as new:
@@ -220,4 +230,14 @@ class FileSink:
             self._files.close()
 
     def _cursor(self) -> Cursor:
-        return {"seq": self._seq, "finished": self._finished, "layout": self._layout.dump(), **self._files.marks()}
+        kept = {"seq": self._seq, "finished": self._finished, "last": self._last, "layout": self._layout.dump()}
+        return kept | self._files.marks()
+
+
+def _last_in_order(last: int | None, answers: Sequence[Result]) -> int | None:
+    """The index of the last answer, where each has a greater one than the answer before it; else None."""
+    for answer in answers:
+        if last is None or answer.index <= last:
+            return None
+        last = answer.index
+    return last

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from penstock.engine.gate import Wait
 from penstock.engine.work import Work
 from penstock.models import Task
 
@@ -42,10 +43,15 @@ class Line:
         """It was not taken: it is the next."""
         self.due.appendleft(work)
 
-    def hold_retries(self, work: Work, until_s: float) -> None:
-        """This retry and those after it may not go yet; fresh tasks may."""
-        self.retries.appendleft(work)
-        self.retry_at_s = until_s
+    def hold(self, work: Work, wait: Wait) -> bool:
+        """It was not taken, for now; whether the line is held with it, or, of a retry, only those after it."""
+        if wait.holds == "task" and wait.until_s is not None:
+            self.retries.appendleft(work)
+            self.retry_at_s = wait.until_s
+            return False
+        self.put_back(work)
+        self.held = True
+        return True
 
 
 class Queues:

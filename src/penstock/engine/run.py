@@ -21,6 +21,7 @@ from penstock.engine.connections import Connections
 from penstock.engine.control import serving
 from penstock.engine.delivery import Delivery
 from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.flight import Executor
 from penstock.engine.hedges import Hedges
 from penstock.engine.intake import Intake
 from penstock.engine.ledger import Ledger
@@ -61,6 +62,8 @@ class Plan(msgspec.Struct, frozen=True):
     retry_failures: bool = False
     handle_signals: bool = False
     remember: dict[str, Any] = {}
+    make_executor: Callable[[Dispatcher], Executor] | None = None
+    """Makes what is to make the calls, where that is not this process."""
     draw: Callable[[], float] = random.random
     """Numbers in [0, 1) for the jitter of back-offs."""
 
@@ -124,6 +127,7 @@ class _Run:
             for task in (intake, *background, *timers):
                 task.cancel()
             await asyncio.gather(warm, intake, *background, *timers, *self.background, return_exceptions=True)
+            await self.dispatcher.executor.aclose()
         if self.dispatcher.defect is not None:
             raise self.dispatcher.defect
         self.interrupted = self.dispatcher.draining
@@ -162,6 +166,7 @@ class _Run:
         self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)
         self.dispatcher.on_warning = self._warn
         self.dispatcher.draw = plan.draw
+        self.dispatcher.losses.record = self.journal.lose
         self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
         self.shutdown = Shutdown(self._drain, self._cancel)
         self.steering = Steering(
@@ -171,6 +176,9 @@ class _Run:
         self.journal.on_commit = self._offer
         self.journal.on_trouble = self.dispatcher.pause
         self.journal.start()
+        if plan.make_executor is not None:
+            self.dispatcher.executor = plan.make_executor(self.dispatcher)
+            self.stack.push_async_callback(self.dispatcher.executor.aclose)
 
     def _raise_allowance(self, calls: int, amount: float) -> None:
         task = asyncio.create_task(self._allow(calls, amount))

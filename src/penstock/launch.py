@@ -2,6 +2,7 @@
 Python, come through here."""
 
 import asyncio
+import math
 import os
 import re
 import threading
@@ -15,7 +16,10 @@ import msgspec
 
 from penstock.endpoints import LOCAL, Endpoint, Key
 from penstock.engine.connections import Connections
+from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.flight import Executor
 from penstock.engine.run import Plan, execute
+from penstock.engine.scope import Lane
 from penstock.errors import UsageError
 from penstock.events import Finished, Notice, Observer
 from penstock.models import Row
@@ -75,6 +79,7 @@ async def launch(
             observers=observers,
             retry_failures=retry_failures,
             handle_signals=handle_signals,
+            make_executor=None if options.processes == 1 else lambda dispatcher: make_workers(options, dispatcher),
             remember={} if retry_failures else {"options": msgspec.to_builtins(options)},
         )
         return await execute(plan)
@@ -87,19 +92,32 @@ def sink_options(options: RunOptions) -> SinkOptions:
 
 def make_transport(endpoint: Endpoint, options: RunOptions, key: Key | None = None) -> HttpTransport:
     """Connections to an endpoint, as the options want them, with its first key unless another is given."""
+    return HttpTransport(_transport_settings(endpoint, options, key or endpoint.keys[0]))
+
+
+def _transport_settings(endpoint: Endpoint, options: RunOptions, key: Key) -> TransportSettings:
     most = options.max_concurrency if options.concurrency == "auto" else int(options.concurrency)
-    return HttpTransport(
-        TransportSettings(
-            base_url=endpoint.base_url,
-            api_key=endpoint.api_key if key is None else key.secret,
-            timeout_s=options.timeout_s,
-            connect_timeout_s=options.connect_timeout_s,
-            idle_timeout_s=options.idle_timeout_s,
-            max_response_bytes=options.max_response_mb * 1_000_000,
-            concurrency=most,
-            ca_file=options.ca_file,
-        )
+    return TransportSettings(
+        base_url=endpoint.base_url,
+        api_key=key.secret,
+        timeout_s=options.timeout_s,
+        connect_timeout_s=options.connect_timeout_s,
+        idle_timeout_s=options.idle_timeout_s,
+        max_response_bytes=options.max_response_mb * 1_000_000,
+        concurrency=most,
+        ca_file=options.ca_file,
     )
+
+
+def make_workers(options: RunOptions, dispatcher: Dispatcher) -> Executor:
+    """Processes that make the calls of a run, which are told how by the same settings as this one."""
+    from penstock.engine.processes.executor import Hooks, ProcessExecutor
+
+    def settings_of(lane: Lane) -> TransportSettings:
+        return _transport_settings(lane.endpoint, options, lane.key)
+
+    hooks = Hooks(dispatcher.fail, dispatcher.on_warning, dispatcher.pause)
+    return ProcessExecutor(options.processes, settings_of, hooks)
 
 
 @asynccontextmanager
@@ -221,10 +239,13 @@ def with_prompt(options: RunOptions) -> RunOptions:
 
 
 def _with_concurrency_possible(options: RunOptions, observers: Sequence[Observer]) -> RunOptions:
+    """Each worker has open files of its own, as many as this process may have."""
+    processes = options.processes
     if options.concurrency == "auto":
-        return msgspec.structs.replace(options, max_concurrency=raise_open_files(options.max_concurrency))
+        most = processes * raise_open_files(math.ceil(options.max_concurrency / processes))
+        return msgspec.structs.replace(options, max_concurrency=min(options.max_concurrency, most))
     wanted = int(options.concurrency)
-    possible = raise_open_files(wanted)
+    possible = processes * raise_open_files(math.ceil(wanted / processes))
     if possible >= wanted:
         return options
     message = (

@@ -23,6 +23,7 @@ Order = Literal["input", "completion"]
 Format = Literal["penstock", "openai-batch"]
 
 Count = Annotated[int, Meta(ge=1)]
+Processes = Annotated[int, Meta(ge=1, le=64)]
 Seconds = Annotated[float, Meta(gt=0)]
 Rate = Annotated[float, Meta(gt=0)]
 Amount = Annotated[float, Meta(gt=0)]
@@ -70,6 +71,13 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(description="Calls in flight at once: a number is kept exactly, auto finds what the provider bears."),
     ] = "auto"
     max_concurrency: Annotated[Count, Meta(description="As far as --concurrency auto may go.")] = 5000
+    processes: Annotated[
+        Processes,
+        Meta(
+            description="Worker processes that make the calls, for what one processor core cannot do; all limits hold "
+            "for the run as a whole. 1 makes them in this process."
+        ),
+    ] = 1
     rpm: Annotated[
         Rate | None,
         Meta(
@@ -138,6 +146,7 @@ GROUPS = {
     "Flow": (
         "concurrency",
         "max_concurrency",
+        "processes",
         "rpm",
         "tpm",
         "budget",

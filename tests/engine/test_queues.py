@@ -1,6 +1,7 @@
 """Whose turn it is: by model, retries by their budget, fresh tasks last."""
 
 from penstock.engine.queues import Line, Queues
+from penstock.engine.verdicts import Wait
 from penstock.engine.work import Work
 from penstock.models import Attempt, Fault, Request, Task
 
@@ -57,7 +58,7 @@ def test_retries_that_may_not_go_hold_no_fresh_task_back() -> None:
         found.back_off(work(index, fault=fault), 0.0)
     found.rouse(0.0)
     line = found.lines()[0]
-    line.hold_retries(work(7, fault=Fault.OVERLOADED))
+    assert not line.hold(work(7, fault=Fault.OVERLOADED), Wait(10.0, "task"))
     assert order(line) == [1, 9]
     assert order(found.lines()[0]) == [7, 0, 2]
 

@@ -23,6 +23,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "ca_file": ("ca.pem", '"ca.pem"', "ca.pem"),
     "concurrency": ("7", "7", 7),
     "max_concurrency": ("70", "70", 70),
+    "processes": ("3", "3", 3),
     "rpm": ("600", "600", 600.0),
     "tpm": ("90000", "90000", 90000.0),
     "budget": ("2.5", "2.5", 2.5),

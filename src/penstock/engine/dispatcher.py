@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from penstock.clock import Clock, Timer
+from penstock.clock import Clock
+from penstock.engine.alarm import Alarm, sooner
 from penstock.engine.attempts import attempt_of
 from penstock.engine.flight import Executor, Flight
 from penstock.engine.gate import Gate
 from penstock.engine.hedges import Hedges
+from penstock.engine.losses import Losses
 from penstock.engine.queues import Line, Queues
 from penstock.engine.refusals import paused_by
 from penstock.engine.requests import Renderer
@@ -69,8 +71,7 @@ class Dispatcher:
         self.draw: Callable[[], float] = random.random
         self._queues = Queues(renderer.model_of)
         self._flights: dict[Flight, None] = {}
-        self._timer: Timer | None = None
-        self._timer_s: float | None = None
+        self._alarm = Alarm(clock, self.pump)
         self._more_to_come = True
         self._reached = False
         self._answered_s = self._clock.monotonic_s()
@@ -78,8 +79,7 @@ class Dispatcher:
         self._first: set[int] = set()
         self._rejected_first = 0
         self._uncommitted: dict[int, Place] = {}
-        self._given_up = 0
-        self._given_up_cost = 0.0
+        self.losses = Losses(self._recorded)
         self.low_on_tasks = asyncio.Event()
         self.low_on_tasks.set()
         self.stopped = asyncio.Event()
@@ -102,12 +102,12 @@ class Dispatcher:
     @property
     def unknown(self) -> int:
         """Attempts of tasks that stay pending which may have been billed: calls given up, and ambiguous ones."""
-        return self._given_up + sum(work.ambiguous for work in self._queues.works())
+        return self.losses.calls + sum(work.ambiguous for work in self._queues.works())
 
     @property
     def unknown_cost(self) -> float:
         """What those may have cost."""
-        return self._given_up_cost + sum(work.unknown_cost for work in self._queues.works())
+        return self.losses.amount + sum(work.unknown_cost for work in self._queues.works())
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Fresh tasks, already accepted by the journal."""
@@ -138,8 +138,8 @@ class Dispatcher:
         """Drain, and give up what is in flight: it may be billed, and its tasks stay pending."""
         for flight in self._flights:
             if not flight.given_up:
-                self._given_up_cost += self._give_up(flight) + flight.work.unknown_cost
-                self._given_up += 1 + flight.work.ambiguous
+                amount = self._give_up(flight) + flight.work.unknown_cost
+                self.losses.give_up(1 + flight.work.ambiguous, amount)
         self.drain()
 
     def _give_up(self, flight: Flight) -> float:
@@ -194,8 +194,8 @@ class Dispatcher:
                 self._start(work, place)
                 lines.rotate(-1)
             elif isinstance(place, Wait):
-                wake_s = _sooner(wake_s, place.until_s)
-                if not _hold(line, work, place):
+                wake_s = sooner(wake_s, place.until_s)
+                if not line.hold(work, place):
                     continue
                 if place.holds == "run":
                     break
@@ -203,8 +203,8 @@ class Dispatcher:
             else:
                 self._turn_away(work, line, place)
         if self._hedges is not None:
-            wake_s = _sooner(wake_s, self._hedges.next_s(now_s))
-        self._wake_at(None if self.draining else wake_s)
+            wake_s = sooner(wake_s, self._hedges.next_s(now_s))
+        self._alarm.set(None if self.draining else wake_s)
 
     def _hedge(self, hedges: Hedges, now_s: float) -> None:
         while (flight := hedges.due(now_s)) is not None:
@@ -268,6 +268,8 @@ class Dispatcher:
         try:
             if outcome is not None:
                 self._land(flight, outcome, announced)
+            elif not flight.given_up:
+                self._lose(flight)
         except Exception as error:
             self.fail(error)
         if not flight.place.kept:
@@ -275,6 +277,19 @@ class Dispatcher:
             self._pump_soon()
         elif not self._flights:
             self._tell(self._clock.monotonic_s())
+
+    def _lose(self, flight: Flight) -> None:
+        """A call was lost with the process that made it: as in a crash it may be billed, and its task goes again."""
+        work, now_s = flight.work, self._clock.monotonic_s()
+        self.losses.lose(flight.place, self._gate.give_up(flight.place, work, now_s))
+        if work.flying == 0:
+            self._queues.back_off(work, now_s)
+        self._pump_soon()
+
+    def _recorded(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self._gate.release(place)
+        self.pump()
 
     def _land(self, flight: Flight, outcome: Outcome, announced: Announced | None) -> None:
         work, place, now_s = flight.work, flight.place, self._clock.monotonic_s()
@@ -331,8 +346,7 @@ class Dispatcher:
                 if failure.fault is Fault.REJECTED:
                     self._count_rejection(work.task.index, failure.message)
             case Pause(reason, hint):
-                self._given_up += work.ambiguous
-                self._given_up_cost += work.unknown_cost
+                self.losses.give_up(work.ambiguous, work.unknown_cost)
                 refusals = self._gate.refusals(work.request.model, now_s)
                 self.pause(paused_by(reason, hint, failure, place.scope.lane, refusals))
 
@@ -366,20 +380,6 @@ class Dispatcher:
 
     # Waiting
 
-    def _wake_at(self, due_s: float | None) -> None:
-        if due_s == self._timer_s:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_s = due_s
-        if due_s is not None:
-            self._timer = self._clock.call_later(max(0.0, due_s - self._clock.monotonic_s()), self._wake)
-
-    def _wake(self) -> None:
-        self._timer = self._timer_s = None
-        self.pump()
-
     def _waiting_limit(self, now_s: float) -> int:
         return WAITING_PER_CALL * self._gate.limit(now_s) + MIN_FRESH
 
@@ -393,19 +393,3 @@ class Dispatcher:
         nothing_left = not (self._queues or self._more_to_come)
         if not self._flights and (self.draining or nothing_left):
             self.stopped.set()
-
-
-def _sooner(one_s: float | None, other_s: float | None) -> float | None:
-    if one_s is None or other_s is None:
-        return other_s if one_s is None else one_s
-    return min(one_s, other_s)
-
-
-def _hold(line: Line, work: Work, wait: Wait) -> bool:
-    """Put a task back in its line, and say whether the line is held with it."""
-    if wait.holds == "task":
-        line.hold_retries(work)
-        return False
-    line.put_back(work)
-    line.held = True
-    return True

@@ -31,7 +31,10 @@ class Flight:
 
 
 End = Callable[[Flight, Outcome | None, Announced | None], None]
-"""Told on the event loop, once for each flight: what it came to, None for one that was given up; and its limits."""
+"""Told on the event loop, once for each flight: what it came to, and the limits announced.
+
+None for one that was given up, and for one that was lost: nothing will be known of it, and it may be billed.
+"""
 
 
 class Executor(Protocol):

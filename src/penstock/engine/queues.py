@@ -5,6 +5,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from penstock.engine.verdicts import Wait
 from penstock.engine.work import Work
 from penstock.models import Task
 
@@ -41,10 +42,15 @@ class Line:
         """It was not taken: it is the next."""
         self.due.appendleft(work)
 
-    def hold_retries(self, work: Work) -> None:
-        """This retry and those after it may not go yet; fresh tasks may."""
-        self.retries.appendleft(work)
-        self.retries_held = True
+    def hold(self, work: Work, wait: Wait) -> bool:
+        """It was not taken, for now; whether the line is held with it, or, of a retry, only those after it."""
+        if wait.holds == "task":
+            self.retries.appendleft(work)
+            self.retries_held = True
+            return False
+        self.put_back(work)
+        self.held = True
+        return True
 
 
 class Queues:

@@ -22,18 +22,20 @@ from penstock.engine.connections import Connections
 from penstock.engine.control import serving
 from penstock.engine.delivery import Delivery
 from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.flight import Executor
 from penstock.engine.hedges import Hedges
 from penstock.engine.intake import Intake
 from penstock.engine.ledger import Ledger
+from penstock.engine.reopening import refuse_changes, refuse_early_retry, refuse_other_source
 from penstock.engine.requests import Renderer
 from penstock.engine.shutdown import Shutdown
 from penstock.engine.steering import Steering
-from penstock.errors import RunChanged, RunPaused, UsageError
+from penstock.errors import RunPaused
 from penstock.events import Ending, Finished, Money, Notice, Observer, Snapshot, Started
 from penstock.journal.folder import delete_run
 from penstock.journal.journal import Journal
 from penstock.models import Settled, Usage
-from penstock.options import SHAPES_REQUEST, RunOptions
+from penstock.options import RunOptions
 from penstock.policy.budget import Budget
 from penstock.policy.hedging import Hedging
 from penstock.policy.retry import RetryPolicy
@@ -62,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True):
     retry_failures: bool = False
     handle_signals: bool = False
     remember: dict[str, Any] = {}
+    make_executor: Callable[[Dispatcher], Executor] | None = None
+    """Makes what is to make the calls, where that is not this process."""
     draw: Callable[[], float] = random.random
     """Numbers in [0, 1) for the jitter of back-offs."""
 
@@ -125,6 +129,7 @@ class _Run:
             for task in (intake, *background, *timers):
                 task.cancel()
             await asyncio.gather(warm, intake, *background, *timers, *self.background, return_exceptions=True)
+            await self.dispatcher.executor.aclose()
         if self.dispatcher.defect is not None:
             raise self.dispatcher.defect
         self.interrupted = self.dispatcher.draining
@@ -144,27 +149,41 @@ class _Run:
         self.journal = Journal(plan.folder, answer_of, options.durability, first_calls(options))
         self.stack.push_async_callback(self.journal.aclose)
         carried = Carried(self.journal, self.clock)
-        self._refuse_changes()
+        if not plan.retry_failures:
+            refuse_changes(self.journal, options)
         await self._open_source()
         await self._open_sinks()
         if plan.retry_failures:
-            self._refuse_early_retry()
+            refuse_early_retry(self.journal)
             self.journal.reopen_failures()
         # A session that is killed leaves no ending: a retry of a retry has only this to go by.
         self.journal.remember("exhausted", plan.retry_failures)
         for name, value in plan.remember.items():
             self.journal.remember(name, value)
         self.settled_before = self.journal.totals.settled
+        self._make_gate(carried)
+        self._make_dispatcher(renderer)
+        self.journal.start()
+        if plan.make_executor is not None:
+            self.dispatcher.executor = plan.make_executor(self.dispatcher)
+            self.stack.push_async_callback(self.dispatcher.executor.aclose)
+
+    def _make_gate(self, carried: Carried) -> None:
+        plan, options = self.plan, self.plan.options
         self.budget = Budget(options.budget, self.journal.totals.cost, self.journal.totals.unknown_cost)
         self.allowance = make_allowance(options, self._raise_allowance)
         ledger = Ledger(plan.pricing, self.budget)
         scopes = make_scopes(plan.pools, plan.connections, options, carried)
         self.gate = make_gate(scopes, options, ledger, self.allowance, plan.draw, carried)
+
+    def _make_dispatcher(self, renderer: Renderer) -> None:
+        plan, options = self.plan, self.plan.options
         hedges = Hedges(Hedging()) if options.hedge else None
         policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s, options.timeout_s)
         self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)
         self.dispatcher.on_warning = self._warn
         self.dispatcher.draw = plan.draw
+        self.dispatcher.losses.record = self.journal.lose
         self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
         self.shutdown = Shutdown(self._drain, self._cancel)
         self.steering = Steering(
@@ -173,7 +192,6 @@ class _Run:
         self.intake = Intake(plan.source, self.journal, self.dispatcher, options.key, options.limit)
         self.journal.on_commit = self._offer
         self.journal.on_trouble = self.dispatcher.pause
-        self.journal.start()
 
     def _raise_allowance(self, calls: int, amount: float) -> None:
         task = asyncio.create_task(self._allow(calls, amount))
@@ -195,23 +213,12 @@ class _Run:
             self.source_identity = await self.plan.source.open(None)
         delete_run(self.plan.folder)
 
-    @property
-    def _exists(self) -> bool:
-        """Whether an earlier process has taken tasks: one that did not leaves nothing to be true to."""
-        return self.journal.totals.accepted > 0
-
     async def _open_source(self) -> None:
         if (source := self.plan.source) is None:
             return
         # A source that was opened to begin anew stays open: rows of Python, or of a pipe, cannot be begun twice.
         identity = self.source_identity or await source.open(self.journal.position())
-        before = self.journal.recall("source")
-        if self._exists and before != identity:
-            raise RunChanged(
-                f"The run {self.plan.folder.name!r} began with another source:\n"
-                f"  {_shown(before)} then, {_shown(identity)} now",
-                "Give this one a name of its own with --name, or begin anew with --fresh.",
-            )
+        refuse_other_source(self.journal, identity)
         self.journal.remember("source", identity)
 
     async def _open_sinks(self) -> None:
@@ -220,35 +227,6 @@ class _Run:
             self.stack.push_async_callback(delivery.aclose)
             await delivery.open()
             self.deliveries.append(delivery)
-
-    def _refuse_changes(self) -> None:
-        """Answers to different requests are not mixed. Where there is none yet, the requests may change."""
-        now = {name: getattr(self.plan.options, name) for name in SHAPES_REQUEST}
-        before = self.journal.recall("request") or now
-        if self.plan.retry_failures:
-            return
-        changed = [name for name in SHAPES_REQUEST if before.get(name) != now[name]]
-        totals = self.journal.totals
-        if self._exists and changed and (totals.ok + totals.partial > 0 or "key" in changed):
-            differences = "\n".join(
-                f"  {name}: {_shown(before.get(name))} then, {_shown(now[name])} now" for name in changed
-            )
-            raise RunChanged(
-                f"The run {self.plan.folder.name!r} exists, and its requests were built differently:\n{differences}",
-                "Go on with the old options, give this one a name of its own with --name, or begin anew with --fresh.",
-            )
-        if changed:
-            self.journal.reopen_failures()
-        self.journal.remember("request", now)
-
-    def _refuse_early_retry(self) -> None:
-        """A retry reads no source: on a run that has not read its own to the end it would pass for the whole."""
-        ending = self.journal.recall("ending") or {}
-        if not (ending.get("exhausted") or self.journal.recall("exhausted")):
-            raise UsageError(
-                f"The run {self.plan.folder.name!r} has not come to its end: it is too early to retry what failed.",
-                "Go on with it first: `penstock status RUN` shows the command.",
-            )
 
     # Working
 
@@ -388,8 +366,3 @@ class _Run:
     def _failed_outputs(self) -> tuple[str, ...]:
         paths = [sink.failed_path for sink in self.plan.sinks]
         return tuple(str(path) for path in paths if path is not None and Path(path).exists())
-
-
-def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -23,7 +23,18 @@ from penstock.journal.recent import Sent, sent_since
 from penstock.journal.schema import AnswerOf, Lost, Session
 from penstock.journal.tally import billed, billed_cost
 from penstock.journal.writer import Write, Writer
-from penstock.journal.writes import FREE_SPACE, Accept, Allow, Barrier, Keep, ResultRow, SaveCursor, Settle, put_meta
+from penstock.journal.writes import (
+    FREE_SPACE,
+    Accept,
+    Allow,
+    Barrier,
+    Keep,
+    Lose,
+    ResultRow,
+    SaveCursor,
+    Settle,
+    put_meta,
+)
 from penstock.models import Position, Result, Settled, Task, Totals
 from penstock.options import Durability
 
@@ -72,6 +83,7 @@ class Journal:
         self.on_trouble: Callable[[RunPaused], None] = lambda trouble: None
         self.given_up = 0
         self.given_up_cost = 0.0
+        self._unwritten_loss = Lost()
         self._writer: Writer | None = None
         self._closed: asyncio.Future[None] | None = None
         self._unsettled: dict[int, None] = {}
@@ -188,6 +200,22 @@ class Journal:
         """Write a value with the next commit."""
         self._put(Keep(name, value))
 
+    def lose(self, calls: int, amount: float, on_commit: Callable[[], None]) -> None:
+        """Count calls as unknown that were lost with what made them, durably; then `on_commit` is called.
+
+        Those that the disk does not take are counted when the session ends, and called back for never.
+        """
+
+        def committed(write: Lose) -> None:
+            self._totals = write.totals
+            on_commit()
+
+        def failed(write: Lose, error: Exception) -> None:
+            self._unwritten_loss = self._unwritten_loss.plus(write.lost)
+            self.on_trouble(_trouble(self.folder, f"does not take any more ({error})"))
+
+        self._put(Lose(Lost(calls, amount), committed, failed))
+
     def save_cursor(self, sink: str, cursor: dict[str, Any]) -> None:
         """Write how far a sink got: with the next commit, or before `start` at once."""
         save = SaveCursor(sink, cursor)
@@ -222,7 +250,7 @@ class Journal:
                 self._writer = None
                 # One that cannot be ended counts as killed: more is unknown then than was, never less.
                 with _pausing(self.folder):
-                    lost = Lost(self.given_up, self.given_up_cost)
+                    lost = Lost(self.given_up, self.given_up_cost).plus(self._unwritten_loss)
                     self._end_session(lost, {"low_water": self._mark(), "ending": ending})
                     self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except RunPaused as trouble:
@@ -259,9 +287,8 @@ class Journal:
 
     def _end_session(self, lost: Lost, values: dict[str, Any]) -> None:
         """Count what no result will tell of, and let others see that nothing is in flight any more."""
-        before = schema.load_lost(self._db)
         self._totals = schema.lose(self._totals, lost)
-        lost = Lost(before.calls + lost.calls, before.amount + lost.amount)
+        lost = schema.load_lost(self._db).plus(lost)
         self._db.execute("BEGIN IMMEDIATE")
         put_meta(self._db, {"totals": self._totals, "lost": lost, **values})
         self._db.execute("DELETE FROM meta WHERE name = 'session'")

@@ -89,6 +89,10 @@ class Lost(msgspec.Struct, frozen=True):
     calls: int = 0
     amount: float = 0.0
 
+    def plus(self, more: "Lost") -> "Lost":
+        """Both together."""
+        return Lost(self.calls + more.calls, self.amount + more.amount)
+
 
 class StoredTask(msgspec.Struct, frozen=True, array_like=True):
     """A task inside a chunk; its index follows from its place."""

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.errors import RunPaused
 from penstock.journal import keys, schema
-from penstock.journal.schema import Session
+from penstock.journal.schema import Lost, Session
 from penstock.journal.tally import Tally
 from penstock.models import Position, Result, Settled, Task, Totals
 
@@ -159,6 +159,32 @@ class Allow:
         """It stays as it was."""
         if not self.done.done():
             self.done.set_exception(RunPaused(f"The journal does not take any more calls: {error}.", FREE_SPACE))
+
+
+class Lose:
+    """Count calls as unknown of which no result will tell, while the session goes on."""
+
+    def __init__(
+        self, lost: Lost, on_commit: Callable[["Lose"], None], on_failure: Callable[["Lose", Exception], None]
+    ) -> None:
+        self.lost = lost
+        self.totals = Totals()
+        """As of this write, once it is applied."""
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Add them to what stands there."""
+        self.totals = schema.lose(schema.load_totals(connection), self.lost)
+        put_meta(connection, {"totals": self.totals, "lost": schema.load_lost(connection).plus(self.lost)})
+
+    def committed(self) -> None:
+        """They are counted on disk."""
+        self._on_commit(self)
+
+    def failed(self, error: Exception) -> None:
+        """They are counted in memory only."""
+        self._on_failure(self, error)
 
 
 class Barrier:

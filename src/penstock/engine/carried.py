@@ -15,7 +15,7 @@ from penstock.journal.journal import Journal
 from penstock.journal.recent import Sent
 from penstock.policy.carried import MINUTE_S, minute_before
 from penstock.policy.flow import Flow
-from penstock.policy.rate import Limits
+from penstock.policy.rate import Limits, Rate
 
 WAITS = "waits"
 """The name of the waits in the journal."""
@@ -68,13 +68,13 @@ class Carried:
             scope.flow.hold(self._clock.monotonic_s(), self._until_s.get(_name(scope.lane), 0.0))
         self._count(scope.flow, limits, lambda sent: _is_by(sent, scope.lane))
 
-    def restore_run(self, flow: Flow, limits: Limits) -> None:
+    def restore_run(self, rate: Rate, limits: Limits) -> None:
         """Count what an earlier process of the run sent."""
-        self._count(flow, limits, lambda sent: True)
+        self._count(rate, limits, lambda sent: True)
 
     # The last minute
 
-    def _count(self, flow: Flow, limits: Limits, counts: Callable[[Sent], bool]) -> None:
+    def _count(self, flow: Flow | Rate, limits: Limits, counts: Callable[[Sent], bool]) -> None:
         if self._ended_s >= MINUTE_S or limits == Limits():
             return
         sent = [one for one in self._sent if counts(one)]

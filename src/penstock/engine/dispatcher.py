@@ -67,6 +67,7 @@ class Dispatcher:
         self.on_warning: Callable[[str], None] = lambda message: None
         self._loop = asyncio.get_running_loop()
         self._pumps = False
+        self._begins = True
         self.executor: Executor = TaskExecutor(self.fail)
         self.draw: Callable[[], float] = random.random
         self._queues = Queues(renderer.model_of)
@@ -182,11 +183,12 @@ class Dispatcher:
         if self._hedges is not None and not self.draining:
             self._hedge(self._hedges, now_s)
         wake_s = self._queues.next_due_s()
+        self._begins = self._queues.waiting < self._waiting_limit(now_s)
         lines = self._queues.lines()
         while lines and not self.draining:
             line = lines[0]
             line.held = False
-            if (work := self._next(line, now_s)) is None:
+            if (work := self._next(line)) is None:
                 lines.popleft()
                 continue
             place = self._gate.admit(now_s, work)
@@ -214,10 +216,9 @@ class Dispatcher:
             hedges.sent()
             self._start(flight.work, second)
 
-    def _next(self, line: Line, now_s: float) -> Work | None:
+    def _next(self, line: Line) -> Work | None:
         """Whose turn it is in a line; rows that give no request are settled on the way."""
-        begin = self._queues.waiting < self._waiting_limit(now_s)
-        while (found := line.pop(fresh=begin)) is not None:
+        while (found := line.pop(fresh=self._begins)) is not None:
             work = found if isinstance(found, Work) else self._begin(*found)
             if work is not None or self.draining:
                 return work

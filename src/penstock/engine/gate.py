@@ -24,9 +24,9 @@ from penstock.events import Change, ScopeStatus
 from penstock.models import Failure, Fault, Outcome, Response
 from penstock.options import CONFIG_FILE
 from penstock.policy.backoff import RETRY_AFTER_SPREAD
-from penstock.policy.flow import Flow
-from penstock.policy.landing import Kind, Landing
-from penstock.policy.rate import Limits
+from penstock.policy.changes import Changes
+from penstock.policy.landing import landing_of
+from penstock.policy.rate import Limits, Rate
 from penstock.policy.retry import WAIT_HINT
 from penstock.pools import Pools
 
@@ -81,7 +81,7 @@ class Gate:
         self._concurrency = caps.concurrency
         self._ceiling = caps.ceiling
         self._limits = caps.limits
-        self.whole = None if caps.limits == Limits() else Flow(caps.limits, sys.maxsize)
+        self.whole = None if caps.limits == Limits() else Rate(caps.limits, False, Changes())
         self._taken = 0
         self._taken_amount = 0.0
         self._in_flight = 0
@@ -107,7 +107,7 @@ class Gate:
         tokens = self._tokens(work, found)
         found.start(now_s, tokens, work.is_retry)
         if self.whole is not None:
-            self.whole.start(now_s, tokens)
+            self.whole.start(now_s, tokens, 1.0)
         self._taken += 1
         self._taken_amount += amount
         self._in_flight += 1
@@ -119,12 +119,12 @@ class Gate:
         if self.whole is None:
             return None
         tokens = self._expected(work) if self._limits.tpm is not None else 0
-        wait_s = self.whole.wait_s(now_s, tokens)
+        wait_s = self.whole.wait_s(now_s, tokens, 1.0)
         if wait_s == 0.0:
             return None
-        if wait_s is not None and math.isinf(wait_s):
+        if math.isinf(wait_s):
             return self._never(f"it needs about {tokens} tokens, more than --tpm {self._limits.tpm:.0f} allows")
-        return Wait(None if wait_s is None else now_s + wait_s, "run")
+        return Wait(now_s + wait_s, "run")
 
     def _limit_of_run(self) -> int:
         return self._ceiling if self._concurrency is None else self._concurrency
@@ -165,7 +165,7 @@ class Gate:
                 f'Say what it costs under [pricing."{model}"] in {CONFIG_FILE}, or leave the budget out.',
             )
         budget = self._ledger.budget
-        left = budget.snapshot().left or 0.0
+        left = budget.left or 0.0
         taken = self._taken_amount + amount
         if amount <= left and not self._allowance.covers_money(taken, amount, self._taken_amount + left):
             return RUN_WHEN_LANDED
@@ -188,26 +188,17 @@ class Gate:
         self._in_flight -= 1
         if isinstance(outcome, Response):
             self._output_tokens = max(outcome.usage.output_tokens, OUTPUT_FADES * self._output_tokens)
-        place.scope.land(place, outcome, now_s, self._draw())
-        self._land_whole(place, now_s, outcome)
+        landing = landing_of(outcome, place.started_s, now_s, place.tokens)
+        place.scope.land(place, outcome, landing, self._draw())
+        if self.whole is not None:
+            self.whole.settle(landing)
         return self._ledger.book(place, work, outcome)
 
     def give_up(self, place: Place, work: Work, now_s: float) -> float:
         """A call was cancelled. What it may cost."""
         self._in_flight -= 1
         place.scope.give_up(place, now_s)
-        self._land_whole(place, now_s, None)
         return self._ledger.lose(place, work)
-
-    def _land_whole(self, place: Place, now_s: float, outcome: Outcome | None) -> None:
-        if self.whole is None:
-            return
-        used = None if outcome is None or isinstance(outcome, Failure) else outcome.usage
-        tokens = used.input_tokens + used.output_tokens if used is not None else None
-        landing = Landing(
-            Kind.UNTOLD, sent_s=place.started_s, now_s=now_s, reserved_tokens=place.tokens, tokens=tokens or None
-        )
-        self.whole.land(now_s, landing, 0.0)
 
     def release(self, place: Place) -> None:
         """What a call came to is durable, or it came to nothing that must be."""
@@ -254,7 +245,7 @@ class Gate:
             return "paused, until penstock ctl resume"
         if self._concurrency is not None and self._taken >= self._concurrency:
             return f"concurrency {self._concurrency}"
-        if self.whole is not None and (binds := self.whole.snapshot(now_s).binds) != NOTHING:
+        if self.whole is not None and (binds := self.whole.binds(now_s)) is not None:
             return binds
         found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
         return found[0] if found else NOTHING
@@ -295,9 +286,9 @@ class Gate:
         self._limits = limits
         self._is_steered = True
         if self.whole is None:
-            self.whole = Flow(limits, sys.maxsize)
+            self.whole = Rate(limits, False, Changes())
             for _ in range(self._in_flight):
-                self.whole.start(now_s)
+                self.whole.start(now_s, 0, 1.0)
         self.whole.configure(now_s, limits)
         for scope in self._scopes:
             scope.flow.configure(now_s, limits_at(scope.lane.endpoint, limits))

@@ -17,7 +17,7 @@ class Ledger:
     @property
     def is_limited(self) -> bool:
         """Whether there is a budget."""
-        return self.budget.snapshot().limit is not None
+        return self.budget.is_limited
 
     def worst_case(self, work: Work, lane: Lane) -> float | None:
         """The most that a call can cost; None where no price is known."""
@@ -36,7 +36,8 @@ class Ledger:
         lane = place.scope.lane
         if isinstance(outcome, Response):
             cost = self._cost(outcome, lane)
-            self.budget.settle(place.amount, cost or 0.0)
+            if cost or place.amount:
+                self.budget.settle(place.amount, cost or 0.0)
             return cost, 0.0
         if outcome.fault is not Fault.AMBIGUOUS:
             self.budget.release(place.amount)

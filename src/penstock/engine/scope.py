@@ -8,7 +8,7 @@ from penstock.endpoints import Endpoint, Key
 from penstock.models import Failure, Outcome, Response
 from penstock.policy.announced import Announced
 from penstock.policy.flow import Flow
-from penstock.policy.landing import Kind, Landing, landing_of
+from penstock.policy.landing import Kind, Landing
 from penstock.policy.routing import LatencyAverage
 from penstock.policy.standing import Standing
 from penstock.redaction import Secret
@@ -68,9 +68,10 @@ class Scope:
         self._look_s = now_s + LOOK_EVERY_S
         self.flow.learn(now_s, announced)
 
-    def land(self, place: "Place", outcome: Outcome, now_s: float, draw: float) -> None:
+    def land(self, place: "Place", outcome: Outcome, landing: Landing, draw: float) -> None:
         """Learn from what a call came to."""
-        self.flow.land(now_s, landing_of(outcome, place.started_s, now_s, place.tokens), draw, place.retry)
+        now_s = landing.now_s
+        self.flow.land(now_s, landing, draw, place.retry)
         if isinstance(outcome, Response):
             self.latency.note(now_s - place.started_s)
             self.account.answered(now_s)

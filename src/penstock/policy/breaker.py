@@ -66,8 +66,10 @@ class Breaker:
 
     def share(self, now_s: float) -> float:
         """The share of its pace that a scope may go at: all of it, or less for a while after the breaker closed."""
-        elapsed = (now_s - self._closed_s) / RAMP_S
-        return 1.0 if elapsed >= 1 else FIRST_SHARE + (1 - FIRST_SHARE) * max(0.0, elapsed)
+        elapsed_s = now_s - self._closed_s
+        if elapsed_s >= RAMP_S:
+            return 1.0
+        return FIRST_SHARE + (1 - FIRST_SHARE) * max(0.0, elapsed_s / RAMP_S)
 
     def start(self, now_s: float) -> None:
         """A call is sent."""
@@ -87,7 +89,7 @@ class Breaker:
             self._land_probe(now_s, failed, draw)
         elif failed is not None:
             self._count(now_s, failed)
-            if self._must_open(now_s):
+            if failed and self._must_open(now_s):
                 self._open(now_s, draw, f"{self._failures} of the last {len(self._landed)} calls failed")
 
     def snapshot(self, now_s: float) -> BreakerSnapshot:
@@ -104,10 +106,11 @@ class Breaker:
             self._close(now_s)
 
     def _count(self, now_s: float, failed: bool) -> None:
-        self._landed.append((now_s, failed))
+        landed = self._landed
+        landed.append((now_s, failed))
         self._failures += failed
-        while len(self._landed) > MANY or (len(self._landed) > FEW and self._landed[0][0] < now_s - LOOK_BACK_S):
-            self._failures -= self._landed.popleft()[1]
+        while (seen := len(landed)) > FEW and (seen > MANY or landed[0][0] < now_s - LOOK_BACK_S):
+            self._failures -= landed.popleft()[1]
 
     def _must_open(self, now_s: float) -> bool:
         seen = len(self._landed)

@@ -33,6 +33,16 @@ class Budget:
         self._unknown = _units(unknown)
         self._reserved = 0
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit is not None
+
+    @property
+    def left(self) -> float | None:
+        """What may still be reserved; None without a limit."""
+        return None if self._limit is None else max(0, self._limit - self._taken()) / UNITS
+
     def reserve(self, amount: float) -> bool:
         """Set money aside for a call, all or nothing; False where it would pass the limit."""
         if math.isinf(amount):
@@ -45,15 +55,14 @@ class Budget:
 
     def settle(self, reserved: float, actual: float) -> float:
         """A call cost `actual`. How much more that is than was reserved: 0 unless an estimate was wrong."""
-        self._take_back(reserved)
-        units = _units(actual)
+        set_aside = self._take_back(reserved)
+        units = _units(actual) if actual else 0
         self._spent += units
-        return max(0, units - _units(reserved)) / UNITS
+        return max(0, units - set_aside) / UNITS
 
     def unknown(self, reserved: float) -> None:
         """A call gave no answer but may be billed: all that was reserved counts against the limit for good."""
-        self._take_back(reserved)
-        self._unknown += _units(reserved)
+        self._unknown += self._take_back(reserved)
 
     def release(self, reserved: float) -> None:
         """A call was not sent, or is surely not billed."""
@@ -65,23 +74,23 @@ class Budget:
 
     def snapshot(self) -> BudgetSnapshot:
         """What is taken, and what may still be reserved."""
-        left = None if self._limit is None else max(0, self._limit - self._taken()) / UNITS
         return BudgetSnapshot(
             limit=None if self._limit is None else self._limit / UNITS,
             spent=self._spent / UNITS,
             reserved=self._reserved / UNITS,
             unknown=self._unknown / UNITS,
-            left=left,
+            left=self.left,
         )
 
     def _taken(self) -> int:
         return self._spent + self._reserved + self._unknown
 
-    def _take_back(self, reserved: float) -> None:
-        units = _units(reserved)
+    def _take_back(self, reserved: float) -> int:
+        units = _units(reserved) if reserved else 0
         if units > self._reserved:
             raise ValueError("more is given back to the budget than was reserved")
         self._reserved -= units
+        return units
 
 
 def _units(amount: float) -> int:

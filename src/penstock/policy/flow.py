@@ -16,7 +16,7 @@ from penstock.policy.changes import Change, Changes
 from penstock.policy.concurrency import Concurrency
 from penstock.policy.cooldown import Cooldown
 from penstock.policy.landing import Kind, Landing
-from penstock.policy.rate import SHARE_OF_LIMIT, Limits, Rate
+from penstock.policy.rate import Limits, Rate
 from penstock.policy.retry_budget import RetryBudget
 
 _FAILED = {
@@ -167,7 +167,7 @@ class Flow:
     @property
     def counts_tokens(self) -> bool:
         """Whether a limit of tokens is in force, so that calls should say how many they need."""
-        return self._rate.limits.tpm is not None
+        return self._rate.counts_tokens
 
     def limit(self, now_s: float) -> int:
         """Calls that may be in flight."""
@@ -188,14 +188,14 @@ class Flow:
         return FlowSnapshot(
             limit=self._concurrency.limit,
             in_flight=self._in_flight,
-            binds=self._binds(now_s, per_s),
+            binds=self._binds(now_s),
             rpm=limits.rpm if math.isinf(per_s) else round(60 * per_s, 1),
             tpm=limits.tpm,
             paused_until_s=self.paused_until_s(now_s),
             changes=self._changes.last(),
         )
 
-    def _binds(self, now_s: float, per_s: float) -> str:
+    def _binds(self, now_s: float) -> str:
         if now_s < self._cooldown.until_s:
             asked = "the provider asked to" if self._cooldown.asked else "the provider answered 429"
             return f"waiting {self._cooldown.until_s - now_s:.0f} s: {asked}"
@@ -208,12 +208,4 @@ class Flow:
             return f"concurrency {self._concurrency.limit}"
         if now_s < self._cooldown.fresh_until_s:
             return f"waiting {self._cooldown.fresh_until_s - now_s:.0f} s: those turned away go first"
-        return self._rate_binds(now_s, per_s)
-
-    def _rate_binds(self, now_s: float, per_s: float) -> str:
-        share, tpm = self._breaker.share(now_s), self._rate.limits.tpm
-        if self._rate.wait_for_request_s(now_s, share) > 0:
-            return f"rate {60 * per_s:.0f} rpm"
-        if tpm is not None and self._rate.wait_s(now_s, 1, share) > 0:
-            return f"rate {SHARE_OF_LIMIT * tpm:.0f} tpm"
-        return "nothing"
+        return self._rate.binds(now_s, self._breaker.share(now_s)) or "nothing"

@@ -59,6 +59,11 @@ class Rate:
         self._apply(-math.inf)
 
     @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit of tokens is in force."""
+        return self._tokens.limit is not None
+
+    @property
     def limits(self) -> Limits:
         """Those in force."""
         return Limits(self._requests.limit, self._tokens.limit)
@@ -68,16 +73,17 @@ class Rate:
         known_per_s = self._requests.per_s
         if known_per_s == math.inf:
             return self.pace.shared(now_s, share)
-        return (
-            share * known_per_s if not self.pace.is_found else min(self.pace.shared(now_s, share), share * known_per_s)
-        )
+        if not self.pace.is_found:
+            return share * known_per_s
+        return min(self.pace.shared(now_s, share), share * known_per_s)
 
     def wait_s(self, now_s: float, tokens: float, share: float) -> float:
         """Seconds until a call of so many tokens may go; infinite: never, for it needs more than the user allows."""
         wait_s = self.wait_for_request_s(now_s, share)
-        if self._tokens.limit is not None:
-            wait_s = max(wait_s, self._wait_for_tokens_s(now_s, tokens))
-        return wait_s
+        if self._tokens.limit is None:
+            return wait_s
+        tokens_s = self._wait_for_tokens_s(now_s, tokens)
+        return tokens_s if tokens_s > wait_s else wait_s
 
     def wait_for_request_s(self, now_s: float, share: float) -> float:
         """Seconds until a call may go as far as the number of calls is concerned."""
@@ -107,6 +113,15 @@ class Rate:
         unused = landing.reserved_tokens - landing.tokens
         self._tokens.pacer.give_back(unused)
         self._tokens.sum.add(landing.sent_s, -unused)
+
+    def binds(self, now_s: float, share: float = 1.0) -> str | None:
+        """In words which of the limits holds calls back now; None where none does."""
+        if self.wait_for_request_s(now_s, share) > 0:
+            return f"rate {60 * self.per_s(now_s, share):.0f} rpm"
+        tpm = self._tokens.limit
+        if tpm is not None and self.wait_s(now_s, 1, share) > 0:
+            return f"rate {SHARE_OF_LIMIT * tpm:.0f} tpm"
+        return None
 
     def carry(self, now_s: float, calls: Amounts, tokens: Amounts) -> None:
         """Count what was sent before there was this rate."""

@@ -55,8 +55,12 @@ class RetryBudget:
         """A call is sent."""
         if retry:
             self._in_flight += 1
+            return
+        self._useful += 1
+        seconds = self._seconds
+        if seconds and seconds[-1].at_s + 1 > now_s:  # what is to be forgotten is so when somebody asks
+            seconds[-1].useful += 1
         else:
-            self._useful += 1
             self._second(now_s).useful += 1
 
     def land(self, now_s: float, retry: bool, in_vain: bool | None) -> None:

@@ -58,8 +58,8 @@ def take(connection: sqlite3.Connection, rows: Sequence[KeyRow], capacities: Seq
 
 def _are_in(connection: sqlite3.Connection, table: str, rows: Sequence[KeyRow]) -> bool:
     """Whether one of the keys stands in a table."""
-    for done in range(0, len(rows), schema.MAX_ROWS_PER_STATEMENT):
-        block = [key for key, _ in rows[done : done + schema.MAX_ROWS_PER_STATEMENT]]
+    for done in range(0, len(rows), schema.MAX_VALUES):
+        block = [key for key, _ in rows[done : done + schema.MAX_VALUES]]
         places = ",".join("?" * len(block))
         if connection.execute(f"SELECT 1 FROM {table} WHERE key IN ({places}) LIMIT 1", block).fetchone():
             return True

@@ -12,6 +12,7 @@ Answers are kept byte for byte in `results.body`; a result's other fields stand 
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ PAGE_BYTES = 8192
 """A row and its answer are a few of these or a part of one; smaller pages leave a third of themselves empty."""
 WAL_PAGES = 2000
 """Pages in the write-ahead log, 16 MB, before they are brought into the file, which costs a sync of the disk."""
+STATEMENTS_KEPT = 64
 PRIMARY_CODE = 0xFF
 """Mask of SQLite's extended error codes."""
 APPLICATION_ID = 0x50_45_4E_53
@@ -115,20 +117,31 @@ _decode_chunk = msgspec.msgpack.Decoder(list[StoredTask]).decode
 STATUSES = {status.value: status for status in Status}
 """Each status by its name: an enumeration's own look-up takes three times as long."""
 
-MAX_ROWS_PER_STATEMENT = 4000
-"""SQLite takes 32,766 values in one statement."""
+MAX_VALUES = 4000
+"""In a statement that is not made again and again."""
+ROWS_PER_STATEMENT = (256, 64, 16, 4, 1)
+"""SQLite takes 32,766 values in one statement. There are few forms, since making one takes as long as running it."""
 
 
 def insert_rows(connection: sqlite3.Connection, insert: str, ending: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows of equal length; `insert` is the statement up to VALUES, `ending` what follows the values.
 
-    One statement for all: Python gives its global lock away with each that SQLite executes, and has to fight the event
-    loop for it again.
+    Many rows by one statement: Python gives its global lock away with each that SQLite executes, and has to fight the
+    event loop for it again.
     """
-    for done in range(0, len(rows), MAX_ROWS_PER_STATEMENT):
-        block = rows[done : done + MAX_ROWS_PER_STATEMENT]
-        places = ",".join(["(" + ",".join("?" * len(block[0])) + ")"] * len(block))
-        connection.execute(f"{insert} VALUES {places} {ending}", [value for row in block for value in row])
+    done, left = 0, len(rows)
+    for size in ROWS_PER_STATEMENT:
+        while left >= size:
+            block = rows[done : done + size]
+            values = [value for row in block for value in row]
+            connection.execute(_inserting(insert, ending, size, len(block[0])), values)
+            done, left = done + size, left - size
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _inserting(insert: str, ending: str, rows: int, columns: int) -> str:
+    places = ",".join(["(" + ",".join("?" * columns) + ")"] * rows)
+    return f"{insert} VALUES {places} {ending}"
 
 
 def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
@@ -139,7 +152,7 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     """
     if not path.exists() or path.stat().st_size == 0:
         _create(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=16)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")

@@ -90,7 +90,7 @@ class Concurrency:
 
     def land(self, now_s: float, landing: Landing, in_flight: int) -> None:
         """Learn from a call's end; `in_flight` counts it too."""
-        if self._cap.try_more(now_s):
+        if self._fixed is None and self._cap.try_more(now_s):
             self._apply(now_s, "trying whether the provider lets one more in")
         if self._fixed is not None or landing.kind not in (Kind.ANSWERED, Kind.TIMED_OUT):
             return
@@ -121,7 +121,12 @@ class Concurrency:
             self._round.peak = in_flight
 
     def throttled(self, now_s: float, sent_s: float, in_flight: int) -> bool:
-        """A call was turned away while so many were in flight; whether that is because they were so many."""
+        """A call was turned away while so many were in flight; whether that is because they were so many.
+
+        A number that the user fixed stays what it is: the rate has to answer then.
+        """
+        if self._fixed is not None:
+            return False
         explained = self._cap.throttled(now_s, sent_s, in_flight)
         self._apply(now_s, "the provider lets no more in at once" if explained else "the provider lets more in at once")
         return explained

@@ -126,6 +126,18 @@ def test_a_fallback_has_its_own_behind_it() -> None:
     assert asked(found, "one") == [("a", "one", 1), ("a", "two", 2), ("a", "four", 3), ("a", "three", 4)]
 
 
+def test_a_fallback_without_endpoints_is_asked_where_the_model_it_stands_in_for_is() -> None:
+    """Its prompts go nowhere that nobody named; a star names endpoints for it, and an own table comes first."""
+    tables: Tables = {"a": {}, "b": {"priority": 2}, "c": {}}
+    big = {"endpoints": ["a", "b"], "fallback": ["small"]}
+    near = [("a", "big", 1), ("b", "big", 2), ("a", "small", 3), ("b", "small", 4)]
+    assert asked(pools(tables, {"big": big}), "big") == near
+    assert asked(pools(tables, {"big": big, "small": {"fallback": ["tiny"]}}), "big")[2:4] == near[2:]
+    assert asked(pools(tables, {"big": big, "*": {"endpoints": ["c"]}}), "big")[2:] == [("c", "small", 3)]
+    assert asked(pools(tables, {"big": big}, name="c"), "big") == [("c", "big", 1), ("c", "small", 2)]
+    assert asked(pools(tables, {"big": big}), "small") == [("openai", "small", 1)]
+
+
 def test_a_star_may_have_a_fallback() -> None:
     """Of every model that has none of its own, and of that itself none."""
     found = pools({}, {"*": {"fallback": ["spare"]}, "m": {"fallback": ["n"]}})

@@ -262,3 +262,17 @@ def test_a_bad_price_is_refused_with_its_place(table: dict[str, Any], said: str)
     """Before anything is sent."""
     with pytest.raises(UsageError, match=said):
         Pricing.from_config({"pricing": table})
+
+
+def test_a_currency_without_a_rate_says_so() -> None:
+    """The price list is there, and cannot be used; a model with an own price needs no rate."""
+    pricing = Pricing({"own": Price(1.0)}, currency="CNY")
+    reason, hint = pricing.why_unknown("gpt-4o")
+    assert "has no rate" in reason
+    assert "CNY" in reason
+    assert "rate = …" in hint
+    assert pricing.lacks_rate("gpt-4o")
+    assert not pricing.lacks_rate("own")
+    assert not pricing.lacks_rate("own-2024-08-06")
+    with_rate = Pricing(currency="CNY", rate=7.2)
+    assert "No price is known" in with_rate.why_unknown("unheard-of")[0]

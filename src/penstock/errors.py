@@ -66,9 +66,16 @@ class MissingExtra(UsageError):
 
 
 class RunPaused(PenstockError):
-    """The run cannot go on now. Its tasks are pending, and the same command resumes it."""
+    """The run cannot go on now. Its tasks are pending, and the same command resumes it.
+
+    `larger` is the option ("--budget") that must be given a larger value for that, None where the same will do.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, hint: str | None = None, larger: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.larger = larger
 
 
 class SinkError(RunPaused):

@@ -116,6 +116,8 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     hint: str | None = None
     bad_rows: int = 0
     examples: tuple[str, ...] = ()
+    larger: str | None = None
+    """The option that has to be given a larger value to go on, such as "--budget"."""
 
     @property
     def exit_code(self) -> int:

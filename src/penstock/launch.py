@@ -23,7 +23,7 @@ from penstock.engine.scope import Lane
 from penstock.errors import UsageError
 from penstock.events import Finished, Notice, Observer
 from penstock.models import Row
-from penstock.options import CONFIG_FILE, RunOptions, load_config
+from penstock.options import RunOptions, load_config
 from penstock.pools import Pools, resolve_pools
 from penstock.pricing import Pricing
 from penstock.sinks.protocol import Sink, SinkOptions
@@ -64,6 +64,9 @@ async def launch(
     _refuse_unpriced_budget(options, pools, pricing)
     for endpoint in pools.endpoints:
         _warn(observers, endpoint.notes)
+    if options.model and pricing.lacks_rate(options.model):
+        why, hint = pricing.why_unknown(options.model)
+        _warn(observers, [f"{why}. {hint}"])
     async with serving(pools) as served:
         connections = Connections(lambda endpoint, key: make_transport(endpoint, options, key))
         connections.open(served.endpoints)
@@ -147,10 +150,8 @@ def _refuse_unpriced_budget(options: RunOptions, pools: Pools, pricing: Pricing)
         return
     for route in pools.routes(options.model):
         if pricing.worst_case(route.model, 1, 1, route.endpoint.base_url) is None:
-            raise UsageError(
-                f"--budget cannot be kept: no price is known for the model {route.model!r} at {route.endpoint.name}.",
-                f'Say what it costs under [pricing."{route.model}"] in {CONFIG_FILE}, or leave the budget out.',
-            )
+            why, hint = pricing.why_unknown(route.model)
+            raise UsageError(f"--budget cannot be kept. {why}, at {route.endpoint.name}.", hint)
 
 
 def run_name(source: Any, outputs: Sequence[str]) -> str:

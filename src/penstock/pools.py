@@ -88,7 +88,7 @@ class Pools:
         found: set[tuple[str, str]] = set()
         above = 0
         for asked in self._in_turn(model):
-            endpoints = sorted(self._serving(asked), key=lambda endpoint: endpoint.priority)
+            endpoints = sorted(self._serving(asked, model), key=lambda endpoint: endpoint.priority)
             for endpoint in endpoints:
                 sent = endpoint.models.get(asked, asked)
                 if (endpoint.name, sent) not in found:
@@ -111,10 +111,14 @@ class Pools:
         table = self._models.get(model)
         return table.fallback if table is not None else None
 
-    def _serving(self, model: str) -> list[Endpoint]:
-        table = self._models.get(model)
-        names = (table.endpoints if table is not None else None) or self._anywhere
-        return [self._endpoints[name] for name in names]
+    def _serving(self, model: str, in_place_of: str) -> list[Endpoint]:
+        """Those that its table names, or `"*"`; a fallback without either is asked where the model it stands in for is.
+
+        Nobody who names the endpoints of a model expects its prompts to go anywhere else.
+        """
+        tables = (self._models.get(name) for name in (model, ANY_MODEL, in_place_of))
+        named = (table.endpoints for table in tables if table is not None and table.endpoints is not None)
+        return [self._endpoints[name] for name in next(named, self._anywhere)]
 
 
 def resolve_pools(

@@ -130,6 +130,20 @@ class Pricing:
         amount = max((_dearest(rates, read, written) for rates in reached), default=None)
         return None if amount is None else amount * multiplier
 
+    def lacks_rate(self, model: str) -> bool:
+        """Whether the price list, which is in dollars, cannot serve for want of a `rate`, and nothing else is known."""
+        return self._rate is None and not (self._default or model in self._own or _DATE.sub("", model) in self._own)
+
+    def why_unknown(self, model: str) -> tuple[str, str]:
+        """Why no price is known for a model, and what to do."""
+        own = f'[pricing."{model}"]'
+        if self.lacks_rate(model):
+            reason = f"No price in {self.currency} is known for the model {model!r}: [pricing] has no rate"
+            hint = f"Say in {CONFIG_FILE} what a dollar of the price list is worth, as rate = … under [pricing], or"
+            return reason, f"{hint} what the model costs under {own}."
+        hint = f"Say what it costs under {own} in {CONFIG_FILE}, or leave the budget out."
+        return f"No price is known for the model {model!r}", hint
+
     def is_known(self, model: str, base_url: str = "") -> bool:
         """Whether there is a price for a model."""
         return bool(self._rates(model, base_url))

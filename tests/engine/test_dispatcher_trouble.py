@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "failure",
     [
         Failure(Fault.ACCOUNT, "no credit left", 402),
-        Failure(Fault.LOCAL, "too many open files", code="too_many_files"),
+        Failure(Fault.LOCAL, "the disk is full", code="disk_full"),
         Failure(Fault.THROTTLED, "come back tomorrow", 429, retry_after_s=80_000.0),
         Failure(Fault.OVERLOADED, "closed for repairs", 503, retry_after_s=80_000.0),
     ],
@@ -293,3 +293,30 @@ def test_an_exception_while_choosing_what_is_next_stops_the_run(runs: Runs, prom
         assert isinstance(dispatcher.defect, RecursionError)
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("concurrency", [20, "auto"])
+def test_too_few_open_files_make_fewer_calls_fly_and_fail_nothing(runs: Runs, concurrency: int | str) -> None:
+    """The calls that found none are sent again, free of charge, and the number that fits is kept."""
+    room, refused = 6, 0
+
+    async def answer(prompt: str, attempt: int) -> HttpResponse | Failure:
+        nonlocal refused
+        if provider.in_flight > room:
+            refused += 1
+            return Failure(Fault.UNSENT, "too many open files", code="too_many_files")
+        await asyncio.sleep(0)
+        return runs.good()
+
+    provider = runs.provider(answer)
+    finished = runs.run([str(number) for number in range(300)], provider, concurrency=concurrency)
+    assert (finished.ending, finished.totals.ok, finished.totals.unknown) == (Ending.FINISHED, 300, 0)
+    assert refused <= 100
+
+
+def test_a_machine_that_opens_no_file_at_all_pauses_the_run(runs: Runs) -> None:
+    """After the patience, with what to do."""
+    provider = runs.provider(lambda prompt, attempt: Failure(Fault.UNSENT, "no files", code="too_many_files"))
+    finished = runs.run(["a", "b"], provider, concurrency=2)
+    assert (finished.ending, finished.totals.pending) == (Ending.PAUSED, 2)
+    assert "ulimit -n" in str(finished.hint)

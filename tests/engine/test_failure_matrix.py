@@ -220,8 +220,6 @@ PAUSES: list[tuple[str, str, str]] = [
     ("412: suspended", "status=412,message=Account is suspended", "suspended"),
     ("200: quota inside", "body=error,code=insufficient_quota,message=No money", "No money"),
     ("redirect", "status=308,header.location=https://elsewhere.example/v1", "https://elsewhere.example/v1"),
-    ("429: longer than the patience", "status=429,retry_after=10000,message=Come back", "10000 s"),
-    ("503: longer than the patience", "status=503,retry_after=10000", "10000 s"),
 ]
 
 
@@ -237,6 +235,23 @@ def test_trouble_with_the_account_pauses_the_run(drive: Drive, fault: str, words
     assert paused.hint
     assert (finished.ending, finished.totals.ok) == (Ending.FINISHED, 1), finished
     assert bill.billed == 1
+
+
+@pytest.mark.parametrize("fault", ["status=429,retry_after=10000,message=Come back", "status=503,retry_after=10000"])
+def test_a_wait_longer_than_the_patience_pauses_every_run_until_it_is_over(drive: Drive, fault: str) -> None:
+    """The same command at once sends nothing; when the time has come it buys one answer."""
+    prompt = f"[[fault:times=1,{fault}]]"
+    with running() as sim:
+        paused = [drive(prompt, base_url=sim.base_url) for _ in range(2)]
+        assert sim.bill().requests == 1
+        finished = drive(prompt, base_url=sim.base_url, hurried=True, patience_s=20_000.0)
+        bill = sim.bill()
+    for each in paused:
+        assert (each.ending, each.totals.pending, each.totals.failed) == (Ending.PAUSED, 1, 0), each
+        assert "asks to wait 1000" in (each.reason or "")
+        assert each.hint
+    assert (finished.ending, finished.totals.ok) == (Ending.FINISHED, 1), finished
+    assert (bill.requests, bill.billed) == (2, 1)
 
 
 @pytest.mark.parametrize(("ambiguous", "attempts"), [("never", 1), ("once", 2), ("always", 4)])

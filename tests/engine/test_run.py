@@ -14,6 +14,7 @@ from penstock.events import Ending, Event, Finished, Snapshot, Started
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.verify import verify
 from penstock.models import Failure, Fault, HttpResponse, Position, Status
+from penstock.pricing import Price, Pricing
 from penstock.sources.iterables import IterableSource
 
 if TYPE_CHECKING:
@@ -311,3 +312,24 @@ def test_a_run_goes_on_where_it_was_taken_to(runs: Runs, tmp_path: Path) -> None
     provider = runs.provider()
     assert runs.run(ROWS, provider).totals.ok == 10
     assert provider.prompts == ROWS[5:]
+
+
+def test_a_budget_that_is_used_up_says_which_option_has_to_be_larger(runs: Runs) -> None:
+    """In the ending, and in the journal for `penstock status`."""
+    pricing = Pricing({"m": Price(1e6, 1e6)})
+    finished = runs.run(ROWS, runs.provider(), concurrency=1, budget=1.0, pricing=pricing, param={"max_tokens": 5})
+    assert (finished.ending, finished.larger) == (Ending.PAUSED, "--budget")
+    assert runs.recall("ending")["larger"] == "--budget"
+
+
+def test_the_journal_is_for_its_user_alone(runs: Runs) -> None:
+    """Prompts and answers stand in it; the write-ahead log as well, while it works."""
+    modes: list[int] = []
+
+    def look(prompt: str, attempt: int) -> HttpResponse:
+        modes.extend(path.stat().st_mode & 0o777 for path in runs.folder.glob("journal.db*"))
+        return runs.good()
+
+    runs.run(ROWS[:1], runs.provider(look))
+    assert len(modes) >= 2
+    assert set(modes) == {0o600}

@@ -5,7 +5,7 @@ import pytest
 
 from penstock.events import Ending, Finished
 from penstock.models import Fault, Totals, Usage
-from penstock.observe.last_words import EXPLANATIONS, last_words
+from penstock.observe.last_words import EXPLANATIONS, last_words, with_larger
 
 AGAIN = "penstock run tasks.jsonl -o out.jsonl"
 TOTALS = Totals(
@@ -158,3 +158,33 @@ def test_an_empty_source_is_said() -> None:
 def test_every_fault_is_explained(fault: Fault) -> None:
     """No class of fault is left without a sentence, and each fits a terminal of 80 columns."""
     assert 0 < len(EXPLANATIONS[fault]) <= 80 - 22
+
+
+def test_each_key_that_is_out_has_a_line_of_its_own() -> None:
+    """With what was said of it."""
+    reason = "No key is left for m: 2 are out.\n  a, KEY_A: no credit\n  a, KEY_B: no such key"
+    lines = last_words(finished(Ending.PAUSED, TOTALS, reason=reason), AGAIN).splitlines()
+    place = lines.index("  No key is left for m: 2 are out.")
+    assert lines[place + 1 : place + 3] == ["    a, KEY_A: no credit", "    a, KEY_B: no such key"]
+
+
+def test_after_a_used_up_budget_the_command_asks_for_a_larger_one() -> None:
+    """The same command again would pause again at once."""
+    spent = msgspec.structs.replace(finished(Ending.PAUSED, TOTALS, reason="used up"), larger="--budget")
+    assert last_words(spent, "penstock run a.jsonl --budget 20 -o b.jsonl").splitlines()[-1] == (
+        "  penstock run a.jsonl --budget …more… -o b.jsonl"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "larger"),
+    [
+        ("penstock run a --budget=0.5", "penstock run a --budget …more…"),
+        ("penstock run a", "penstock run a --budget …more…"),
+        ("penstock run a --budget 1 --name --budget-2", "penstock run a --budget …more… --name --budget-2"),
+    ],
+)
+def test_a_larger_value_takes_the_place_of_the_old_one(command: str, larger: str) -> None:
+    """However it was written, or where it came from the environment."""
+    assert with_larger(command, "--budget") == larger
+    assert with_larger(command, None) == command

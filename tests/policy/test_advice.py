@@ -18,7 +18,7 @@ from penstock.policy.advice import advise
         (Failure(Fault.ACCOUNT, "", 429, "insufficient_quota"), "The quota is used up"),
         (Failure(Fault.ACCOUNT, "", 308, "redirect"), "Set the base URL to the address"),
         (Failure(Fault.ACCOUNT, "", None, "certificate"), "--ca-file"),
-        (Failure(Fault.LOCAL, "", None, "too_many_files"), "ulimit -n"),
+        (Failure(Fault.UNSENT, "", None, "too_many_files"), "ulimit -n"),
         (Failure(Fault.UNSENT, "", None, "refused"), "that the server is up"),
         (Failure(Fault.UNSENT, ""), "`penstock check` tries each"),
         (Failure(Fault.ACCOUNT, "", 401), "white space"),

@@ -88,14 +88,14 @@ def test_calls_that_were_in_flight_together_double_it_once() -> None:
 
 
 def test_an_answer_to_an_old_call_does_not_end_the_doubling() -> None:
-    """It was let in before the provider began to turn calls away; a new one does."""
+    """It was let in before the last pause but one, and says nothing of how long one must be; a newer one does."""
     cooldown = Cooldown()
     for second in (10, 20, 30):
         land(cooldown, float(second), draw=NEARLY_ONE)
-    land(cooldown, 40.0, Kind.ANSWERED, sent_s=29.0)
+    land(cooldown, 40.0, Kind.ANSWERED, sent_s=19.0)
     land(cooldown, 50.0, draw=NEARLY_ONE)
     assert 57.0 < cooldown.until_s <= 58.0
-    land(cooldown, 60.0, Kind.ANSWERED)
+    land(cooldown, 65.0, Kind.ANSWERED, sent_s=45.0)
     land(cooldown, 70.0, draw=NEARLY_ONE)
     assert 70.9 < cooldown.until_s <= 71.0
 

@@ -1,283 +1,22 @@
-"""Flow control against six kinds of provider, in virtual time, with the real policies and no wall clock.
+"""Flow control against six kinds of provider. They are drawn from `reliability.md`, section 4."""
 
-A client with tasks without end asks a `Flow` as the engine does: what was turned away comes back when the retry policy
-says so, and goes first. The providers are drawn from `reliability.md`, section 4.
-"""
+from __future__ import annotations
 
-import heapq
-import itertools
 import math
 from collections.abc import Callable
 from functools import cache
 from random import Random
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
-from penstock.models import Failure, Fault, Outcome, Response, Usage
 from penstock.policy.flow import Flow
-from penstock.policy.landing import landing_of
-from penstock.policy.retry import History, Retry, RetryPolicy, decide
+
+if TYPE_CHECKING:
+    from tests.policy.conftest import Client, Provider, World
 
 SEEDS = (1, 2, 3)
 LONG_S = 1_200.0
-TOKENS_PER_S = 40.0
-"""What one call is served at when nothing slows it down."""
-TIMED_OUT = Failure(Fault.AMBIGUOUS, "no answer in time", code="timeout")
-WAITING_PER_CALL = 2
-"""Tasks that may wait for their retries, for each call that may be in flight."""
-
-
-class Timeline:
-    """Moments to come, in order."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        self._order = itertools.count()
-        self._moments: list[tuple[float, int, Callable[[], None]]] = []
-
-    def at(self, when_s: float, then: Callable[[], None]) -> None:
-        """Do something at a moment."""
-        heapq.heappush(self._moments, (when_s, next(self._order), then))
-
-    def run(self, until_s: float) -> None:
-        """Live through everything until then."""
-        while self._moments and self._moments[0][0] <= until_s:
-            self.now_s, _, then = heapq.heappop(self._moments)
-            then()
-        self.now_s = until_s
-
-
-class Task(msgspec.Struct, gc=False):
-    """A task that takes `size_s` seconds to serve, and what it has been through."""
-
-    size_s: float
-    attempts: int = 0
-    throttled: int = 0
-    ambiguous: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """The length of its answer."""
-        return max(1, round(self.size_s * TOKENS_PER_S))
-
-
-Landed = Callable[[Outcome], None]
-
-
-def answer_to(task: Task) -> Response:
-    """The whole answer."""
-    return Response(b"", "", Usage(output_tokens=task.tokens))
-
-
-class Metered:
-    """Takes `per_s` requests a second and `burst` at once, and no more than `most` in flight; else 429.
-
-    A request that is turned away costs `penalty` of those that would be let in. During the outage nearly all get 529.
-    """
-
-    def __init__(
-        self,
-        per_s: float = math.inf,
-        burst: float = math.inf,
-        penalty: float = 0.0,
-        most: float = math.inf,
-        outage_s: tuple[float, float] = (math.inf, math.inf),
-    ) -> None:
-        self._per_s, self._burst, self._penalty, self._most, self._outage_s = per_s, burst, penalty, most, outage_s
-        self._level, self._at_s = burst, 0.0
-        self._in_flight = 0
-
-    def take(self, time: Timeline, draw: float, task: Task, landed: Landed) -> None:
-        """A request arrives."""
-        refusal = self._refusal(time.now_s, draw)
-        if refusal is not None:
-            time.at(time.now_s + (0.3 if refusal.status == 529 else 0.15), lambda: landed(refusal))
-            return
-        self._in_flight += 1
-        time.at(time.now_s + task.size_s, lambda: self._answer(task, landed))
-
-    def _answer(self, task: Task, landed: Landed) -> None:
-        self._in_flight -= 1
-        landed(answer_to(task))
-
-    def _refusal(self, now_s: float, draw: float) -> Failure | None:
-        if self._outage_s[0] <= now_s < self._outage_s[1] and draw < 0.95:
-            return Failure(Fault.OVERLOADED, "overloaded", 529)
-        if self._in_flight >= self._most:
-            return Failure(Fault.THROTTLED, "too many in flight", 429, retry_after_s=1.0)
-        if math.isinf(self._per_s):
-            return None
-        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        if self._level >= 1:
-            self._level -= 1
-            return None
-        self._level = max(0.0, self._level - self._penalty)
-        return Failure(Fault.THROTTLED, "too fast", 429, retry_after_s=max(1.0, (1 - self._level) / self._per_s))
-
-
-class Shared:
-    """A machine that serves `capacity` tokens a second, evenly shared by all in flight, each with a deadline.
-
-    `_served` is what every call in flight has got since the begin, so that a call ends when it has come far enough.
-    """
-
-    def __init__(self, capacity: float = 4_000.0, timeout_s: float = 90.0) -> None:
-        self._capacity, self._timeout_s = capacity, timeout_s
-        self._served, self._at_s = 0.0, 0.0
-        self._ends: list[tuple[float, int, Task, Landed]] = []
-        self._begun: dict[int, float] = {}
-        self._numbers = itertools.count()
-        self._plan = 0
-        self.wasted = self.kept = 0.0
-
-    def take(self, time: Timeline, draw: float, task: Task, landed: Landed) -> None:
-        """A request arrives."""
-        self._serve(time.now_s)
-        number = next(self._numbers)
-        self._begun[number] = self._served
-        heapq.heappush(self._ends, (self._served + task.tokens, number, task, landed))
-        time.at(time.now_s + self._timeout_s, lambda: self._give_up(time, number, landed))
-        self._plan_next(time)
-
-    def _speed(self) -> float:
-        return min(TOKENS_PER_S, self._capacity / max(1, len(self._begun)))
-
-    def _serve(self, now_s: float) -> None:
-        self._served += (now_s - self._at_s) * self._speed()
-        self._at_s = now_s
-
-    def _plan_next(self, time: Timeline) -> None:
-        self._plan += 1
-        plan = self._plan
-        while self._ends and self._ends[0][1] not in self._begun:
-            heapq.heappop(self._ends)
-        if self._ends:
-            end_s = time.now_s + max(0.0, self._ends[0][0] - self._served) / self._speed()
-            time.at(end_s, lambda: self._end(time, plan))
-
-    def _end(self, time: Timeline, plan: int) -> None:
-        if plan != self._plan:
-            return
-        self._serve(time.now_s)
-        _, number, task, landed = heapq.heappop(self._ends)
-        del self._begun[number]
-        self.kept += task.tokens
-        self._plan_next(time)
-        landed(answer_to(task))
-
-    def _give_up(self, time: Timeline, number: int, landed: Landed) -> None:
-        if number in self._begun:
-            self._serve(time.now_s)
-            self.wasted += self._served - self._begun.pop(number)
-            self._plan_next(time)
-            landed(TIMED_OUT)
-
-
-Provider = Metered | Shared
-
-
-class Client:
-    """Sends tasks without end as the flow allows, and counts what becomes of them."""
-
-    def __init__(self, flow: Flow, provider: Provider, size_s: Callable[[Random], float], seed: int) -> None:
-        self.time = Timeline()
-        self._flow, self._size_s = flow, size_s
-        self.provider = provider
-        self._random = Random(seed)
-        self._retries: list[tuple[float, int, Task]] = []
-        self._order = itertools.count()
-        self._wake_s = math.inf
-        self._moved_s = 0.0
-        self._call_seconds = 0.0
-        self.sent = self.answered = self.throttled = self.failed = self.given_up = 0
-        self.answered_at: list[float] = []
-
-    def run(self, until_s: float) -> None:
-        """Live through so many seconds."""
-        self._pump()
-        self.time.run(until_s)
-        self._count_in_flight()
-
-    @property
-    def mean_in_flight(self) -> float:
-        """Calls in flight, on average from the begin."""
-        return self._call_seconds / self.time.now_s
-
-    def _count_in_flight(self) -> None:
-        self._call_seconds += self._flow.in_flight * (self.time.now_s - self._moved_s)
-        self._moved_s = self.time.now_s
-
-    def _pump(self) -> None:
-        now_s = self.time.now_s
-        while self._retries and self._retries[0][0] <= now_s:
-            due = heapq.heappop(self._retries)
-            if (wait_s := self._flow.retry_wait_s(now_s)) != 0.0:
-                heapq.heappush(self._retries, due)
-                if wait_s is not None:  # else the next landing tells
-                    self._wake_at(now_s + wait_s)
-                break
-            if not self._start(due[2], retry=True):
-                heapq.heappush(self._retries, due)
-                return
-        while len(self._retries) < WAITING_PER_CALL * self._flow.limit(now_s):
-            if not self._start(None, retry=False):
-                break
-        if self._retries and self._retries[0][0] > now_s:
-            self._wake_at(self._retries[0][0])
-
-    def _start(self, task: Task | None, *, retry: bool) -> bool:
-        now_s = self.time.now_s
-        wait_s = self._flow.wait_s(now_s, 0, retry)
-        if wait_s != 0.0:
-            if wait_s is not None:
-                self._wake_at(now_s + wait_s)
-            return False
-        task = task or Task(self._size_s(self._random))
-        self._count_in_flight()
-        self._flow.start(now_s, 0, retry)
-        self.sent += 1
-        draw = self._random.random()
-        self.provider.take(self.time, draw, task, lambda outcome: self._land(task, now_s, retry, outcome))
-        return True
-
-    def _wake_at(self, when_s: float) -> None:
-        if self.time.now_s < when_s < self._wake_s:
-            self._wake_s = when_s
-            self.time.at(when_s, self._wake)
-
-    def _wake(self) -> None:
-        if self.time.now_s >= self._wake_s:
-            self._wake_s = math.inf
-            self._pump()
-
-    def _land(self, task: Task, sent_s: float, retry: bool, outcome: Outcome) -> None:
-        now_s = self.time.now_s
-        self._count_in_flight()
-        self._flow.land(now_s, landing_of(outcome, sent_s, now_s), self._random.random(), retry)
-        if isinstance(outcome, Failure):
-            self._after_failure(task, outcome)
-        else:
-            self.answered += 1
-        self._pump()
-
-    def _after_failure(self, task: Task, failure: Failure) -> None:
-        throttled = failure.fault is Fault.THROTTLED
-        task.throttled += throttled
-        task.attempts += not throttled
-        task.ambiguous += failure.fault is Fault.AMBIGUOUS
-        self.throttled += throttled
-        self.failed += not throttled
-        history = History(task.attempts, task.ambiguous, task.throttled)
-        match decide(RetryPolicy(), failure, history, self._random.random()):
-            case Retry(after_s):
-                self._retry_at(task, self.time.now_s + after_s)
-            case _:
-                self.given_up += 1
-
-    def _retry_at(self, task: Task, due_s: float) -> None:
-        heapq.heappush(self._retries, (due_s, next(self._order), task))
 
 
 def spread(random: Random) -> float:
@@ -291,81 +30,85 @@ def bimodal(random: Random) -> float:
 
 
 @cache
-def lived(case: str, seed: int) -> Client:
+def lived(world: World, case: str, seed: int) -> Client:
     """A client that has been through a case."""
-    build, size_s, until_s = CASES[case]
-    flow, provider = build()
-    client = Client(flow, provider, size_s, seed)
-    client.run(until_s)
+    build, size_s = CASES[case]
+    flow, provider = build(world)
+    client = world.client(flow, provider, size_s, seed)
+    client.run(LONG_S)
     return client
 
 
-CASES: dict[str, tuple[Callable[[], tuple[Flow, Provider]], Callable[[Random], float], float]] = {
-    "strict": (lambda: (Flow(), Metered(10.0, burst=10.0, penalty=1.0)), spread, LONG_S),
-    "lenient": (lambda: (Flow(), Metered(10.0, burst=60.0)), spread, LONG_S),
-    "shared": (lambda: (Flow(), Shared()), spread, LONG_S),
-    "outage": (lambda: (Flow(), Metered(10.0, burst=60.0, outage_s=(300.0, 420.0))), spread, LONG_S),
-    "unlimited": (lambda: (Flow(ceiling=500), Metered()), bimodal, LONG_S),
-    "crowded": (lambda: (Flow(), Metered(most=50)), spread, LONG_S),
+CASES: dict[str, tuple[Callable[[World], tuple[Flow, Provider]], Callable[[Random], float]]] = {
+    "strict": (lambda world: (Flow(), world.metered(10.0, burst=10.0, penalty=1.0)), spread),
+    "lenient": (lambda world: (Flow(), world.metered(10.0, burst=60.0)), spread),
+    "shared": (lambda world: (Flow(), world.shared()), spread),
+    "outage": (lambda world: (Flow(), world.metered(10.0, burst=60.0, outage_s=(300.0, 420.0))), spread),
+    "unlimited": (lambda world: (Flow(ceiling=500), world.metered()), bimodal),
+    "crowded": (lambda world: (Flow(), world.metered(most=50)), spread),
 }
-"""Flow and provider, how long answers take, and for how many seconds."""
+"""Flow and provider, and how long answers take."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_strict_limit_is_found_with_hardly_a_refusal(seed: int) -> None:
+def test_a_strict_limit_is_found_with_hardly_a_refusal(world: World, seed: int) -> None:
     """Ten a second, where each refusal costs one of them."""
-    client = lived("strict", seed)
+    client = lived(world, "strict", seed)
     assert client.answered / LONG_S >= 0.9 * 10
     assert client.throttled <= 0.01 * client.answered
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_lenient_limit_is_used_up(seed: int) -> None:
+def test_a_lenient_limit_is_used_up(world: World, seed: int) -> None:
     """Ten a second, with a minute's tenth at once, and refusals that cost nothing."""
-    assert lived("lenient", seed).answered / LONG_S >= 0.95 * 10
+    assert lived(world, "lenient", seed).answered / LONG_S >= 0.95 * 10
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_shared_machine_is_neither_starved_nor_drowned(seed: int) -> None:
+def test_a_shared_machine_is_neither_starved_nor_drowned(world: World, seed: int) -> None:
     """As many tokens as with the best fixed number of calls, and few of them thrown away by the deadline."""
-    client = lived("shared", seed)
+    client = lived(world, "shared", seed)
     provider = client.provider
-    assert isinstance(provider, Shared)
-    best = max(kept_with(number, seed) for number in (80, 100, 120))
+    assert isinstance(provider, world.shared)
+    best = max(kept_with(world, number, seed) for number in (80, 100, 120))
     assert provider.kept >= 0.95 * best
     assert provider.wasted <= 0.08 * (provider.kept + provider.wasted)
 
 
 @cache
-def kept_with(concurrency: int, seed: int) -> float:
+def kept_with(world: World, concurrency: int, seed: int) -> float:
     """Tokens delivered with a fixed number of calls in flight."""
-    provider = Shared()
-    Client(Flow(concurrency=concurrency), provider, spread, seed).run(LONG_S)
+    provider = world.shared()
+    world.client(Flow(concurrency=concurrency), provider, spread, seed).run(LONG_S)
     return provider.kept
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_an_outage_everything_comes_back(seed: int) -> None:
+def test_after_an_outage_everything_comes_back(world: World, seed: int) -> None:
     """Of what two minutes without a provider leave of twenty, nearly all."""
-    assert lived("outage", seed).answered >= 0.9 * 10 * (LONG_S - 120)
+    assert lived(world, "outage", seed).answered >= 0.9 * 10 * (LONG_S - 120)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_without_a_limit_the_ceiling_is_reached(seed: int) -> None:
+def test_without_a_limit_the_ceiling_is_reached(world: World, seed: int) -> None:
     """Long answers among short ones are not taken for trouble."""
-    assert lived("unlimited", seed).mean_in_flight >= 0.95 * 500
+    assert lived(world, "unlimited", seed).mean_in_flight >= 0.95 * 500
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_limit_of_calls_in_flight_is_filled(seed: int) -> None:
+def test_a_limit_of_calls_in_flight_is_filled(world: World, seed: int) -> None:
     """Fifty at once, and a refusal beyond."""
-    assert lived("crowded", seed).mean_in_flight >= 0.9 * 50
+    assert lived(world, "crowded", seed).mean_in_flight >= 0.9 * 50
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 @pytest.mark.parametrize("size_s", [0.05, 1.0])
-def test_a_first_burst_that_is_mostly_refused_does_not_stall_the_rest(size_s: float, penalty: float) -> None:
+def test_a_first_burst_that_is_mostly_refused_does_not_stall_the_rest(
+    world: World, size_s: float, penalty: float
+) -> None:
     """Thirty at once into a bucket of five, which takes twenty a second from then on."""
-    client = Client(Flow(concurrency=30), Metered(20.0, burst=5.0, penalty=penalty), lambda random: size_s, seed=1)
+    client = world.client(
+        Flow(concurrency=30), world.metered(20.0, burst=5.0, penalty=penalty), lambda random: size_s, seed=1
+    )
     client.run(80.0)
     assert client.answered >= 0.6 * 20 * 80

@@ -14,6 +14,7 @@ from penstock.policy.landing import Kind, Landing, landing_of
         (Fault.OVERLOADED, None, Kind.OVERLOADED),
         (Fault.UNSENT, "refused", Kind.UNSENT),
         (Fault.UNSENT, "closed", Kind.UNTOLD),
+        (Fault.UNSENT, "too_many_files", Kind.NO_ROOM),
         (Fault.AMBIGUOUS, None, Kind.BROKEN),
         (Fault.AMBIGUOUS, "cancelled", Kind.UNTOLD),
         (Fault.AMBIGUOUS, "response_too_large", Kind.REFUSED),

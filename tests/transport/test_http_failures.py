@@ -108,7 +108,7 @@ def test_too_many_open_files_is_local(serving: Serving, settings: Settings) -> N
             return outcome
 
     failure = failure_of(asyncio.run(run()))
-    assert (failure.fault, failure.code) == (Fault.LOCAL, "too_many_files")
+    assert (failure.fault, failure.code) == (Fault.UNSENT, "too_many_files")
     assert "ulimit -n" in failure.message
 
 

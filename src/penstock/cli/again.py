@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from penstock.journal.reader import JournalReader
+from penstock.observe.last_words import with_larger
 from penstock.options import Option, options
 
 _OTHER_EXTENSIONS = {"jsonl": ("ndjson",)}
@@ -21,7 +22,8 @@ def go_on_command(folder: Path, reader: JournalReader) -> str | None:
         return None
     known = {"name": folder.name, "home": str(folder.parent)}
     flags = [word for option in options() for word in _flag(option, (kept | known).get(option.field))]
-    return shlex.join(["penstock", "run", source, *flags])
+    larger = (reader.recall("ending") or {}).get("larger")
+    return with_larger(shlex.join(["penstock", "run", source, *flags]), larger)
 
 
 def _flag(option: Option, value: Any) -> list[str]:

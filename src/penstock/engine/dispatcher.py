@@ -238,7 +238,7 @@ class Dispatcher:
         """A task that the user's own limits do not let through, or the end of the budget."""
         if isinstance(answer, Spent):
             line.put_back(work)
-            self.pause(RunPaused(answer.message, answer.hint))
+            self.pause(RunPaused(answer.message, answer.hint, answer.larger))
         elif work.attempts:
             work.settled = True
             failure = Failure(Fault.REJECTED, answer.message, code="limit")

@@ -22,7 +22,6 @@ from penstock.engine.work import Work
 from penstock.errors import UsageError
 from penstock.events import Change, ScopeStatus
 from penstock.models import Failure, Fault, Outcome, Response
-from penstock.options import CONFIG_FILE
 from penstock.policy.backoff import RETRY_AFTER_SPREAD
 from penstock.policy.changes import Changes
 from penstock.policy.landing import landing_of
@@ -159,11 +158,8 @@ class Gate:
     def _reserve(self, work: Work, scope: Scope) -> float | Wait | Spent:
         amount = self._ledger.worst_case(work, scope.lane)
         if amount is None:
-            model = scope.lane.model
-            return Spent(
-                f"No price is known for the model {model!r}, so the budget could not be kept",
-                f'Say what it costs under [pricing."{model}"] in {CONFIG_FILE}, or leave the budget out.',
-            )
+            message, hint = self._ledger.pricing.why_unknown(scope.lane.model)
+            return Spent(f"{message}, so the budget could not be kept", hint)
         budget = self._ledger.budget
         left = budget.left or 0.0
         taken = self._taken_amount + amount
@@ -171,7 +167,9 @@ class Gate:
             return RUN_WHEN_LANDED
         if budget.reserve(amount):
             return amount
-        return RUN_WHEN_LANDED if self._in_flight else Spent(self._spent_words(amount), _spent_hint(work))
+        if self._in_flight:
+            return RUN_WHEN_LANDED
+        return Spent(self._spent_words(amount), _spent_hint(work), "--budget")
 
     def _spent_words(self, amount: float) -> str:
         money, currency = self._ledger.budget.snapshot(), self._ledger.pricing.currency

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from penstock.engine.scope import Lane, Scope
 from penstock.errors import RunPaused
 from penstock.models import Failure, Fault
+from penstock.redaction import printable_line
+
+OF_NO_KEY = frozenset({"model_not_found", "certificate", "redirect"})
+"""Codes of refusals that would meet any key."""
 
 
 def paused_by(
@@ -12,7 +16,7 @@ def paused_by(
 ) -> RunPaused:
     """The pause that a failure means, with every key that is out and the provider's words for it."""
     if failure.fault is Fault.ACCOUNT and len(refusals) > 1:
-        words = "\n".join(f"  {_name(scope.lane)}: {said.message}" for scope, said in refusals)
+        words = "\n".join(f"  {_name(scope.lane)}: {printable_line(said.message)}" for scope, said in refusals)
         reason = f"No key is left for {lane.model}: {len(refusals)} are out.\n{words}"
     return RunPaused(reason, _with_key_hint(hint, failure, lane))
 
@@ -22,9 +26,10 @@ def _name(lane: Lane) -> str:
 
 
 def _with_key_hint(hint: str, failure: Failure, lane: Lane) -> str:
-    """The hint, with the place of the key where the provider refuses it."""
-    if failure.status != 401:
-        return hint
-    if lane.key.secret is None:
+    """The hint, with the place of the key where the provider refuses it, or where it is one of several."""
+    if failure.status == 401 and lane.key.secret is None:
         return f"No key was sent. Set one with: export {lane.endpoint.key_from or 'OPENAI_API_KEY'}=…"
-    return f"{hint} It came from {lane.key.label}."
+    several = len(lane.endpoint.keys) > 1
+    if failure.status == 401 or (several and failure.fault is Fault.ACCOUNT and failure.code not in OF_NO_KEY):
+        return f"{hint} {'It' if failure.status == 401 else 'The key'} came from {lane.key.label}."
+    return hint

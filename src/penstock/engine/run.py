@@ -108,6 +108,7 @@ class _Run:
         return {
             "ending": finished.ending,
             "reason": finished.reason,
+            "larger": finished.larger,
             "at": self.clock.unix_s(),
             "exhausted": self.intake.exhausted,
         }
@@ -361,6 +362,7 @@ class _Run:
             failed_outputs=self._failed_outputs(),
             reason=trouble.message if trouble else None,
             hint=trouble.hint if trouble else None,
+            larger=trouble.larger if trouble else None,
         )
 
     def _failed_outputs(self) -> tuple[str, ...]:

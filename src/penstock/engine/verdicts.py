@@ -27,6 +27,8 @@ class Spent(msgspec.Struct, frozen=True):
 
     message: str
     hint: str
+    larger: str | None = None
+    """The option that has to be given a larger value to go on."""
 
 
 RUN_WHEN_LANDED = Wait(None, "run")

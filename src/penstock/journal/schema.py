@@ -171,6 +171,7 @@ def _create(path: Path) -> None:
     """Make an empty journal under another name first: a process that is killed here leaves none, not half of one."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
+    new.touch(mode=0o600)  # the write-ahead log gets the same
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.executescript(f"BEGIN; {_STAMP} {_TABLES} {_KEY_TABLES} COMMIT;")

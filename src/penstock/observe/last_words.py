@@ -1,5 +1,6 @@
 """What a run says when it ends: what came of it, where it is, what went wrong, and how to go on."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ EXPLANATIONS: dict[str, str] = {
 }
 """Every fault in words, as the end of "12 failed: …"."""
 
+MORE = "…more…"
+"""Stands for a value that a person has to choose."""
 _VERBS = {
     Ending.FINISHED: "Finished in",
     Ending.PAUSED: "Paused after",
@@ -50,6 +53,16 @@ def retry_command(folder: Path) -> str:
     return shlex.join(["penstock", "retry", folder.name, *elsewhere])
 
 
+def with_larger(command: str, option: str | None) -> str:
+    """The command with a placeholder for the value of an option that has to be larger than it was."""
+    if option is None:
+        return command
+    value = rf"{re.escape(option)}(?:=|\s+)\S+"
+    if re.search(value, command):
+        return re.sub(value, f"{option} {MORE}", command)
+    return f"{command} {option} {MORE}"
+
+
 def _headline(finished: Finished) -> str:
     totals = finished.totals
     counts = f"{count(totals.ok + totals.partial)} done, {count(totals.failed)} failed"
@@ -60,7 +73,14 @@ def _headline(finished: Finished) -> str:
 def _why(finished: Finished) -> list[str]:
     empty = finished.ending is Ending.FINISHED and not finished.totals.accepted
     words = ("The source has no rows." if empty else None, finished.reason, finished.hint)
-    return [f"  {printable_line(text)}" for text in words if text]
+    return [line for text in words if text for line in _lines(text)]
+
+
+def _lines(text: str) -> Iterator[str]:
+    """What was set on lines of its own, such as a key and what was said of it, stays there; other breaks are blanks."""
+    first, *others = text.split("\n  ")
+    yield f"  {printable_line(first)}"
+    yield from (f"    {printable_line(other)}" for other in others)
 
 
 def _facts(finished: Finished) -> list[str]:
@@ -111,7 +131,7 @@ def _partials(totals: Totals) -> list[str]:
 
 def _next(finished: Finished, again: str) -> list[str]:
     if finished.ending is not Ending.FINISHED:
-        return ["Nothing is lost. To go on:", f"  {again}"]
+        return ["Nothing is lost. To go on:", f"  {with_larger(again, finished.larger)}"]
     return [*_mend(finished), *_retry(finished)]
 
 

@@ -12,6 +12,7 @@ from penstock.policy.cap import Cap
 from penstock.policy.changes import Changes
 from penstock.policy.crowding import Crowding
 from penstock.policy.landing import Kind, Landing
+from penstock.policy.room import Room
 
 START = 20
 FEWEST_OF_ROUND = 10
@@ -78,6 +79,7 @@ class Concurrency:
         self._fixed = fixed
         self.limit = self._found = min(START, ceiling) if fixed is None else fixed
         self._cap = Cap()
+        self._room = Room()
         self._crowding = Crowding()
         self._mean_latency_s: float | None = None
         self._round = _Round(0.0)
@@ -90,7 +92,9 @@ class Concurrency:
 
     def land(self, now_s: float, landing: Landing, in_flight: int) -> None:
         """Learn from a call's end; `in_flight` counts it too."""
-        if self._cap.try_more(now_s):
+        if self._room.try_more(now_s):
+            self._apply(now_s, "trying whether this machine opens more connections")
+        if self._fixed is None and self._cap.try_more(now_s):
             self._apply(now_s, "trying whether the provider lets one more in")
         if self._fixed is not None or landing.kind not in (Kind.ANSWERED, Kind.TIMED_OUT):
             return
@@ -121,10 +125,20 @@ class Concurrency:
             self._round.peak = in_flight
 
     def throttled(self, now_s: float, sent_s: float, in_flight: int) -> bool:
-        """A call was turned away while so many were in flight; whether that is because they were so many."""
+        """A call was turned away while so many were in flight; whether that is because they were so many.
+
+        A number that the user fixed stays what it is: the rate has to answer then.
+        """
+        if self._fixed is not None:
+            return False
         explained = self._cap.throttled(now_s, sent_s, in_flight)
         self._apply(now_s, "the provider lets no more in at once" if explained else "the provider lets more in at once")
         return explained
+
+    def refused_here(self, now_s: float, sent_s: float, in_flight: int) -> None:
+        """This machine had no open file for a call: fewer fly, also where the user fixed their number."""
+        self._room.refused(now_s, sent_s, in_flight)
+        self._apply(now_s, "this machine opens no more files: see ulimit -n")
 
     def fix(self, now_s: float, fixed: int | None) -> None:
         """A number that is kept exactly, or None to find one."""
@@ -197,8 +211,10 @@ class Concurrency:
         self._apply(now_s, why)
 
     def _apply(self, now_s: float, why: str) -> None:
-        most = self._cap.most
-        limit = self._found if most is None else min(self._found, most)
+        limit = self._found if self._fixed is None else self._fixed
+        for most in (self._cap.most, self._room.most):
+            if most is not None:
+                limit = min(limit, most)
         if limit != self.limit:
             self._changes.note(now_s, "concurrency", self.limit, limit, why)
             self.limit = limit

@@ -13,28 +13,30 @@ SPREAD = RETRY_AFTER_SPREAD
 class Cooldown:
     """Nothing leaves before `until_s`; fresh work not before `fresh_until_s`, when those turned away may be back."""
 
-    __slots__ = ("_doublings", "_since_s", "asked", "fresh_until_s", "until_s")
+    __slots__ = ("_before_s", "_doublings", "_since_s", "asked", "fresh_until_s", "until_s")
 
     def __init__(self) -> None:
         self.until_s = 0.0
         self.fresh_until_s = 0.0
         self.asked = False
         """Whether the provider named the time."""
-        self._since_s = -math.inf
+        self._since_s = self._before_s = -math.inf
+        """When the last pause without a time began, and the one before. Who was let in since that one shows that it was
+        long enough."""
         self._doublings = 0
 
     def land(self, now_s: float, landing: Landing, draw: float) -> None:
         """Learn from a call's end; `draw` is random in [0, 1)."""
         kind, asked_s = landing.kind, landing.retry_after_s
         if kind is Kind.ANSWERED:
-            if landing.sent_s >= self._since_s:
+            if landing.sent_s >= self._before_s:
                 self._doublings = 0
         elif asked_s is not None and kind in (Kind.THROTTLED, Kind.OVERLOADED, Kind.BROKEN):
             self._pause(now_s, asked_s * (1 + SPREAD * draw), asked_s * (1 + SPREAD), True)
         elif kind is Kind.THROTTLED and landing.sent_s >= self._since_s:
             window_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._doublings, 6))
             self._doublings += 1
-            self._since_s = now_s
+            self._before_s, self._since_s = self._since_s, now_s
             self._pause(now_s, window_s * draw, window_s * draw, False)
 
     def hold(self, until_s: float) -> None:

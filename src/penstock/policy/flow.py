@@ -102,6 +102,8 @@ class Flow:
         kind = landing.kind
         if kind is Kind.THROTTLED:
             self._throttle(now_s, landing)
+        elif kind is Kind.NO_ROOM:
+            self._concurrency.refused_here(now_s, landing.sent_s, self._in_flight)
         else:
             self._concurrency.land(now_s, landing, self._in_flight)
         self._in_flight -= 1

@@ -11,6 +11,8 @@ DEADLINES = frozenset({"timeout", "idle_timeout", "stalled"})
 """Codes of the transport for its own deadlines; see `penstock.transport.translate`."""
 GIVEN_UP = "cancelled"
 """Its code for a call that was given up on this side."""
+TOO_MANY_FILES = "too_many_files"
+"""Its code for a call that this machine had no open file for."""
 TOO_LARGE = "response_too_large"
 """Its code for an answer that came, but not to its end."""
 
@@ -28,6 +30,8 @@ class Kind(StrEnum):
     BROKEN = "broken"
     """Sent, and then lost: reset, cut off, or failed at a gateway on the way."""
     UNSENT = "unsent"
+    NO_ROOM = "no_room"
+    """Not sent: this machine opens no more connections."""
     UNTOLD = "untold"
     """Nothing can be learned: given up by us, or failed on this machine."""
 
@@ -78,10 +82,12 @@ _KINDS = {
 }
 _KINDS_OF_CODES = {**dict.fromkeys(DEADLINES, Kind.TIMED_OUT), GIVEN_UP: Kind.UNTOLD, TOO_LARGE: Kind.REFUSED}
 
+_KINDS_OF_UNSENT = {"closed": Kind.UNTOLD, TOO_MANY_FILES: Kind.NO_ROOM}
+
 
 def _kind_of(failure: Failure) -> Kind:
     if failure.fault is Fault.AMBIGUOUS and failure.code in _KINDS_OF_CODES:
         return _KINDS_OF_CODES[failure.code]
-    if failure.fault is Fault.UNSENT and failure.code == "closed":
-        return Kind.UNTOLD
+    if failure.fault is Fault.UNSENT and failure.code in _KINDS_OF_UNSENT:
+        return _KINDS_OF_UNSENT[failure.code]
     return _KINDS[failure.fault]

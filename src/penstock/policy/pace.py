@@ -8,6 +8,7 @@ import math
 from collections import deque
 
 from penstock.policy.changes import Changes
+from penstock.policy.regardless import Regardless
 from penstock.policy.sliding import SlidingSum
 
 FIRST_PER_S = 20.0
@@ -19,7 +20,11 @@ IN_USE = 0.8
 """A pace is not raised unless this share of it was used."""
 
 KEPT_SHARE, SLOW_DOWN_SHARE = 0.85, 0.5
-BACK_S = 45.0
+BACK_S, QUICK_BACK_S = 45.0, 5.0
+RISEN = 1.2
+"""A pace that was found so many times above the one before is not the last word: the way back is quick."""
+EARLY_SHARE = 0.8
+"""Of the way back, before which the pace is below what was let in."""
 HEADROOM = 1.25
 RELEASE = 2.0
 USED_WINDOW_S, SHORTEST_WINDOW_S, LAST = 10.0, 2.0, 10
@@ -49,12 +54,15 @@ class Pace:
         self._let_in = 0
         self._found_per_s: float | None = None
         self._back_s = BACK_S
+        self._quick = False
+        self._regardless = Regardless()
         self._cut_s = -math.inf
         self._since_cut = 0
         self._next_cut_s = -math.inf
         self._guarded = False
         self._used = SlidingSum(USED_WINDOW_S, 20)
         self._first_s = math.inf
+        self._raised_s = -math.inf
         self._last_s: deque[float] = deque(maxlen=LAST)
         self._rest_until_s = -math.inf
         self._rested_s = 0.0
@@ -75,11 +83,20 @@ class Pace:
             if elapsed_s < GUARD_ENDS_S:
                 return peak * SLOW_DOWN_SHARE * math.pow(GUARD_GROWTH, elapsed_s / GUARD_S)
             elapsed_s += self._back_s - GUARD_ENDS_S
+        if self._quick:
+            return self._growing_again(now_s, peak, elapsed_s)
         beyond = elapsed_s / self._back_s - 1
         per_s = max(LEAST_PER_S, peak * (1 + (1 - KEPT_SHARE) * beyond * beyond * beyond))
         if beyond > 0:
             per_s = min(per_s, max(peak, HEADROOM * self._used_per_s(now_s)))
         return per_s
+
+    def _growing_again(self, now_s: float, peak: float, elapsed_s: float) -> float:
+        """What was let in before was little for want of time, and may be far below the limit: it doubles from there."""
+        if elapsed_s < self._back_s:
+            return peak * (KEPT_SHARE + (1 - KEPT_SHARE) * elapsed_s / self._back_s)
+        grown = peak * math.pow(2.0, min(64.0, elapsed_s / self._back_s - 1))
+        return min(grown, max(peak, RELEASE * self._used_per_s(now_s)))
 
     def shared(self, now_s: float, share: float) -> float:
         """The pace while only a share of it is allowed: of what was used before, where it is infinite."""
@@ -103,24 +120,32 @@ class Pace:
     def answered(self, sent_s: float) -> None:
         """A call was let in. One that was sent at a slower pace tells nothing of this one."""
         self._let_in += 1
+        self._regardless.landed(refused=False)
         if self._step_s is not None and sent_s >= self._step_s:
             self._answered += 1
 
     def throttled(self, now_s: float, sent_s: float, asked_s: float, slow_down: bool) -> None:
         """A call was turned away: cut, once per episode. What was sent before tells only how little was let in."""
         self._forget_one(now_s)
+        self._regardless.landed(refused=True)
+        if self._regardless.holds:
+            return
         if self._let_in < HARDLY_ANY:
             self._begin_anew(now_s, sent_s, asked_s)
             return
         if sent_s < self._cut_s:
             if self._found_per_s is not None:
-                self._find(min(self._found_per_s, self._used_per_s(now_s)))
+                self._find(min(self._found_per_s, self._used_per_s(now_s)), quick=self._quick)
             return
         self._since_cut -= 1
         if now_s < self._next_cut_s:
             return
-        old_per_s = self.per_s(now_s)
-        self._find(min(old_per_s, self._borne_per_s(now_s)))
+        old_per_s, borne_per_s = self.per_s(now_s), self._borne_per_s(now_s)
+        if not slow_down and self._regardless.cut(now_s, borne_per_s, self._is_early(now_s)):
+            self._let_go(now_s, old_per_s)
+            return
+        found_per_s, before = min(old_per_s, borne_per_s), self._found_per_s
+        self._find(found_per_s, quick=self._is_young(now_s) if before is None else found_per_s > RISEN * before)
         self._guarded = slow_down
         self._cut_s, self._since_cut = now_s, 0
         self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
@@ -138,6 +163,20 @@ class Pace:
         self._cut_s, self._since_cut = now_s, 0
         self._next_cut_s = now_s + max(SHORTEST_EPISODE_S, asked_s)
         self._note(now_s, old_per_s, slow_down=False)
+
+    def _is_young(self, now_s: float) -> bool:
+        """Whether what was used of late was used for too short a time to tell what can be."""
+        return self._active(now_s) - max(self._first_s, self._raised_s) < USED_WINDOW_S
+
+    def _is_early(self, now_s: float) -> bool:
+        return self._found_per_s is not None and now_s - self._cut_s < EARLY_SHARE * self._back_s
+
+    def _let_go(self, now_s: float, old_per_s: float) -> None:
+        """The pace is not what calls are turned away for: only the pauses that are asked for hold."""
+        self._found_per_s = None
+        self.begin(now_s, blind=True)
+        why = "the provider turns calls away whatever the pace is"
+        self._changes.note(now_s, "pace in rpm", round(60 * old_per_s, 1), None, why)
 
     def explained(self, now_s: float) -> None:
         """A call was turned away, but not for the pace: what was found goes, and the way is free for more."""
@@ -162,9 +201,10 @@ class Pace:
         self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s)) if blind else math.inf
         self._step_s = None
 
-    def _find(self, per_s: float) -> None:
+    def _find(self, per_s: float, *, quick: bool) -> None:
         self._found_per_s = max(LEAST_PER_S, per_s)
-        self._back_s = max(BACK_S, CALLS_BACK / self._found_per_s)
+        self._quick = quick
+        self._back_s = max(QUICK_BACK_S if quick else BACK_S, CALLS_BACK / self._found_per_s)
 
     def _borne_per_s(self, now_s: float) -> float:
         """What was let in of late. Where that is little, for the provider counts in minutes, since the last cut; and
@@ -204,6 +244,7 @@ class Pace:
             return
         if self._started >= IN_USE * self._blind_per_s * elapsed_s:
             self._blind_per_s *= STEP
+            self._raised_s = self._active(now_s)
         self._step_s, self._started, self._answered = now_s, 0, 0
 
     def _note(self, now_s: float, old_per_s: float, slow_down: bool) -> None:

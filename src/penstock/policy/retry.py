@@ -6,6 +6,7 @@ from penstock.models import Failure, Fault
 from penstock.options import Ambiguous
 from penstock.policy.advice import advise
 from penstock.policy.backoff import backoff_s
+from penstock.policy.landing import TOO_MANY_FILES
 
 THROTTLE_BASE_S, THROTTLE_CAP_S = 1.0, 60.0
 FAILURE_BASE_S, FAILURE_CAP_S = 0.5, 30.0
@@ -112,7 +113,7 @@ def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw:
         failure.status is not None and history.unsent > 1
     ):  # answered: what arrived was cut short, and twice is no chance
         return GiveUp()
-    if history.elsewhere:
+    if history.elsewhere and failure.code != TOO_MANY_FILES:  # which no other endpoint would mend
         return Retry(0.0)
     if history.unsent_s >= policy.patience_for(history.reached):
         return Pause(f"{failure.message}, for {history.unsent_s:.0f} s now", advise(failure))

@@ -92,7 +92,7 @@ def given_up(settings: TransportSettings) -> Failure:
 def _not_connected(causes: list[str], settings: TransportSettings) -> tuple[Fault, str, str]:
     text = " ".join(causes)
     if "Too many open files" in text:
-        return Fault.LOCAL, "too_many_files", "too many open files: raise ulimit -n, or lower --concurrency"
+        return Fault.UNSENT, "too_many_files", "too many open files: raise ulimit -n, or lower --concurrency"
     if any(cause.startswith(_BAD_CERTIFICATE) for cause in causes):
         return Fault.ACCOUNT, "certificate", "the certificate of {host} is not trusted ({reason}); see --ca-file"
     for words, code, message in _UNSENT:

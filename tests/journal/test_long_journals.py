@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from penstock.journal import schema
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.journal import Journal
 from penstock.journal.reader import JournalReader
@@ -82,6 +83,25 @@ def test_a_reader_holds_a_small_part_of_the_journal(folder: Path, reading: str) 
         reader.close()
     assert count >= CHUNK * CHUNKS // 10
     assert peak_bytes < WHOLE_BYTES // 50
+
+
+def test_the_log_gives_back_what_a_long_reading_made_of_it(tmp_path: Path) -> None:
+    """While one moment is read nothing of the log can be written over."""
+    path = tmp_path / JOURNAL_FILE
+    log = tmp_path / f"{JOURNAL_FILE}-wal"
+    database = schema.connect_writer(path, "normal")
+    write = "INSERT OR REPLACE INTO meta (name, value) VALUES ('long', ?)"
+    block = "x" * 8_000_000
+    reader = schema.connect_reader(path)
+    reader.execute("BEGIN")
+    assert schema.accepted(reader) == 0
+    while log.stat().st_size < 2 * schema.WAL_KEPT_BYTES:
+        database.execute(write, (block,))
+    reader.close()
+    for _ in range(3):
+        database.execute(write, (block,))
+    assert log.stat().st_size <= schema.WAL_KEPT_BYTES
+    database.close()
 
 
 def test_verifying_holds_a_small_part_of_the_journal(folder: Path) -> None:

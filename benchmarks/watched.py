@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import msgspec
 
@@ -16,17 +17,19 @@ from penstock.engine.delivery import reader_of
 from penstock.journal.folder import JOURNAL_FILE
 
 EVERY_S = 0.5
+FIXED_WORK = msgspec.json.encode([{"number": number, "text": "The quick brown fox"} for number in range(30)])
 BLOCK_BYTES = 512
 """The unit in which the kernel counts what a process had written to disk."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """How a run stood so many seconds after its start."""
+    """How a run stood so many seconds after its start, and the CPU time that a fixed piece of work took just then."""
 
     at_s: float
     settled: int
     cpu_s: float
     resident_mb: float
+    fixed_s: float
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -40,13 +43,17 @@ class Watched(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Consecutive rows of a run: what they took from the first settled to the last, and the most memory held then."""
+    """Consecutive rows of a run: what they took from the first settled to the last, and the most memory held then.
+
+    `fixed_s` is what a fixed piece of work took meanwhile: on a machine with other work to do everything takes longer.
+    """
 
     first: int
     last: int
     seconds: float
     cpu_s: float
     resident_mb: float
+    fixed_s: float
 
     @property
     def rows(self) -> int:
@@ -90,8 +97,10 @@ def stretches(samples: Sequence[Sample], length: int) -> list[Stretch]:
     found = []
     for first, end in pairwise(marks):
         (began_s, cpu_before_s), (ended_s, cpu_s) = _reached(working, first), _reached(working, end)
-        held = [sample.resident_mb for sample in working if first <= sample.settled <= end]
-        found.append(Stretch(first, end, ended_s - began_s, cpu_s - cpu_before_s, max(held, default=0.0)))
+        inside = [sample for sample in working if first <= sample.settled <= end] or working
+        most_mb = max(sample.resident_mb for sample in inside)
+        fixed_s = fmean(sample.fixed_s for sample in inside)
+        found.append(Stretch(first, end, ended_s - began_s, cpu_s - cpu_before_s, most_mb, fixed_s))
     return found
 
 
@@ -109,7 +118,17 @@ def _sample(pid: int, run: Path, began_s: float) -> Sample | None:
     if _has_ended(pid):
         return None
     settled, cpu_s, resident_mb = _settled(run), _cpu_s(pid), _resident_mb(pid)
-    return None if resident_mb is None else Sample(time.perf_counter() - began_s, settled, cpu_s, resident_mb)
+    if resident_mb is None:
+        return None
+    return Sample(time.perf_counter() - began_s, settled, cpu_s, resident_mb, _fixed_work_s())
+
+
+def _fixed_work_s() -> float:
+    """CPU time of some milliseconds of work like that of a run: JSON read and written, objects made."""
+    began_s = time.thread_time()
+    for _ in range(1000):
+        msgspec.json.encode(msgspec.json.decode(FIXED_WORK))
+    return time.thread_time() - began_s
 
 
 def _wait_for(pid: int, seconds: float) -> None:

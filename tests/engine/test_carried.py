@@ -3,13 +3,21 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.clock import ManualClock
+from penstock.engine.answers import answer_of
+from penstock.engine.carried import Carried
 from penstock.events import Ending
+from penstock.journal.folder import JOURNAL_FILE
+from penstock.journal.journal import Journal
+from penstock.policy.flow import Flow
+from penstock.policy.rate import Limits
 from penstock.transport.fake import respond
 
 
@@ -91,6 +99,20 @@ def test_another_key_need_not_wait(runs: Any, wall: Wall) -> None:
         endings.append(runs.run([{"prompt": "a"}], provider, wall.clock, patience_s=60.0, config=config).ending)
     assert endings == [Ending.PAUSED, Ending.FINISHED]
     assert provider.called_s[1] - provider.called_s[0] < 1
+
+
+def test_a_run_without_limits_does_not_read_its_last_minute(runs: Any, wall: Wall) -> None:
+    """At thousands of calls a second that would hold up the first request. Here it could not even be read."""
+    runs.run([{"prompt": "a"}], Asking(wall.clock, runs.good, None), wall.clock)
+    with sqlite3.connect(runs.folder / JOURNAL_FILE) as database:
+        database.execute("UPDATE results SET record = x'00'")
+    database.close()
+    journal = Journal(runs.folder, answer_of)
+    carried = Carried(journal, wall.clock)
+    carried.restore_run(Flow(), Limits())
+    with pytest.raises(msgspec.MsgspecError):
+        carried.restore_run(Flow(), Limits(rpm=10))
+    asyncio.run(journal.aclose())
 
 
 def fullest_minute(called_s: list[float]) -> int:

@@ -140,6 +140,24 @@ def test_a_repeated_key_becomes_an_error_with_a_key_of_its_own(tmp_path: Path) -
     assert "used before, by row 1" in str(accepted[3].error)
 
 
+def test_what_was_sent_before_is_told_apart_from_what_is_sent_now(tmp_path: Path) -> None:
+    """It may be asked for late: what this process sent meanwhile is not among it."""
+
+    async def first(journal: Journal) -> None:
+        for each in await journal.accept([task(i) for i in range(3)], {}):
+            journal.settle(answered(each))
+
+    async def second(journal: Journal) -> None:
+        for each in await journal.accept([task(3)], {}):
+            journal.settle(answered(each))
+        await journal.flush()
+        assert [sent.ago_s for sent in journal.sent_since(0.5, 11.0)] == [10.0] * 3
+        assert journal.sent_since(2.0, 11.0) == []
+
+    with_journal(tmp_path, first)
+    with_journal(tmp_path, second)
+
+
 def test_answers_are_kept_byte_for_byte(tmp_path: Path) -> None:
     """What is read back is what was settled, with text and output decoded anew."""
 

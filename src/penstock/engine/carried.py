@@ -5,6 +5,7 @@ Only the wall clock bridges two processes. A clock that was set back cannot make
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from hashlib import blake2b
 
 import msgspec
@@ -37,16 +38,22 @@ class Carried:
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._clock = clock
         self._keep = journal.keep
-        self._opened_s, now = clock.monotonic_s(), clock.unix_s()
+        self._journal = journal
+        self._opened_s, self._opened_at = clock.monotonic_s(), clock.unix_s()
         self._waits = {wait.scope: wait for wait in msgspec.convert(journal.recall(WAITS) or [], list[Wait])}
         self._until_s = {
-            wait.scope: self._opened_s + min(wait.until - now, wait.seconds) for wait in self._waits.values()
+            wait.scope: self._opened_s + min(wait.until - self._opened_at, wait.seconds)
+            for wait in self._waits.values()
         }
         options = journal.recall("options") or {}
         self._limits = Limits(options.get("rpm"), options.get("tpm"))
         self._in_flight = journal.killed_calls
-        self._ended_s = _ended_s(journal, now)
-        self._sent = journal.sent_since(now - MINUTE_S, now) if self._ended_s < MINUTE_S else []
+        self._ended_s = _ended_s(journal, self._opened_at)
+
+    @cached_property
+    def _sent(self) -> list[Sent]:
+        """Read when a limit first asks for it: where nothing limits a run, its last minute takes a second to read."""
+        return self._journal.sent_since(self._opened_at - MINUTE_S, self._opened_at)
 
     # Waits
 

@@ -19,7 +19,7 @@ from penstock.journal import reserve, schema
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.lock import RunLock
 from penstock.journal.reader import JournalReader
-from penstock.journal.recent import Sent, sent_since
+from penstock.journal.recent import Sent
 from penstock.journal.schema import AnswerOf, Lost, Session
 from penstock.journal.tally import billed, billed_cost
 from penstock.journal.writer import Write, Writer
@@ -78,6 +78,7 @@ class Journal:
             self._reserve = reserve.allocate(folder / "reserve", window)
             opening.callback(self._reserve.unlink, missing_ok=True)
             self._recover()
+            self._settled_before = self._reader.last_seq()
             self._closing = opening.pop_all()
         self.on_commit: Callable[[list[Settled]], None] = lambda batch: None
         self.on_trouble: Callable[[RunPaused], None] = lambda trouble: None
@@ -119,8 +120,8 @@ class Journal:
         return schema.load_json(row[0]) if row else None
 
     def sent_since(self, since: float, now: float) -> list[Sent]:
-        """The calls since a unix time that settled results tell of, the newest first."""
-        return sent_since(self._db, since, now)
+        """The calls of earlier processes since a unix time that settled results tell of, the newest first."""
+        return self._reader.sent_since(self._settled_before, since, now)
 
     # Before the run: on this thread
 

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.journal import schema
 from penstock.journal.keys import owner_of
+from penstock.journal.recent import Sent, sent_since
 from penstock.journal.schema import AnswerOf, StoredTask
 from penstock.models import Result, Settled, Task, Totals
 
@@ -46,6 +47,10 @@ class JournalReader:
     def last_seq(self) -> int:
         """The number of the last result committed; 0 before the first."""
         return schema.last_seq(self._connection)
+
+    def sent_since(self, last: int, since: float, now: float) -> list[Sent]:
+        """The calls since a unix time that results up to number `last` tell of, the newest first."""
+        return sent_since(self._connection, last, since, now)
 
     def after(self, seq: int, limit: int) -> list[Settled]:
         """At most `limit` results committed after `seq`, those that were superseded left out.

@@ -22,10 +22,12 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     tokens: int
 
 
-def sent_since(connection: sqlite3.Connection, since: float, now: float) -> list[Sent]:
-    """The calls since a unix time that settled results tell of, the newest first."""
+def sent_since(connection: sqlite3.Connection, last: int, since: float, now: float) -> list[Sent]:
+    """The calls since a unix time that results up to number `last` tell of, the newest first."""
     found = []
-    rows = connection.execute("SELECT record FROM results ORDER BY seq DESC LIMIT ?", (MOST_RESULTS,))
+    rows = connection.execute(
+        "SELECT record FROM results WHERE seq <= ? ORDER BY seq DESC LIMIT ?", (last, MOST_RESULTS)
+    )
     for (blob,) in rows:
         record = load_record(blob)
         if record.finished_at < since - MARGIN_S:

@@ -28,6 +28,8 @@ PAGE_BYTES = 8192
 WAL_PAGES = 2000
 """Pages in the write-ahead log, 16 MB, before they are brought into the file, which costs a sync of the disk."""
 STATEMENTS_KEPT = 64
+WAL_KEPT_BYTES = 64 * 1024 * 1024
+"""What a reader that held one moment for minutes made of the log is given back to the disk beyond this."""
 PRIMARY_CODE = 0xFF
 """Mask of SQLite's extended error codes."""
 APPLICATION_ID = 0x50_45_4E_53
@@ -156,6 +158,7 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         if check_version(connection, path) == 1:
             connection.executescript(f"BEGIN; {_FROM_VERSION_1} {_STAMP} COMMIT;")

@@ -215,7 +215,8 @@ def put_meta(connection: sqlite3.Connection, values: Mapping[str, Any]) -> None:
 def _with_own_key(connection: sqlite3.Connection, task: Task) -> Task:
     """The task, or, when an earlier one has its key, an error under a key of its own."""
     owner = keys.owner_of(connection, task.key)
-    if owner is None or owner == task.index:
+    assert owner is not None, "a key that was taken has an owner"
+    if owner == task.index:
         return task
     key = f"{task.key}#{task.index}"
     while not keys.take(connection, [(key, task.index)]):

@@ -44,8 +44,9 @@ class Tally:
             self._faults[outcome.failure.fault.value] += 1
         elif status is Status.PARTIAL:
             self._partials[outcome.finish_reason or "other"] += 1
-        if outcome.failure is not None or len(outcome.attempts) > 1:
+        if outcome.failure is not None or outcome.cost is None or len(outcome.attempts) > 1:
             self._add_unknown(outcome)
+            self._add_lost_tokens(outcome)
         self._add_spend(outcome)
 
     def totals(self) -> Totals:
@@ -71,12 +72,21 @@ class Tally:
             self._unknown_cost += amount
             self._currency = outcome.currency
 
-    def _add_spend(self, outcome: Result | Record) -> None:
-        usage, tokens = outcome.usage, self._tokens
+    def _add_lost_tokens(self, outcome: Result | Record) -> None:
+        """What failed attempts are known to have used."""
+        for attempt in outcome.attempts:
+            if attempt.usage is not None:
+                self._add_usage(attempt.usage)
+
+    def _add_usage(self, usage: Usage) -> None:
+        tokens = self._tokens
         tokens[0] += usage.input_tokens
         tokens[1] += usage.cached_tokens
         tokens[2] += usage.output_tokens
         tokens[3] += usage.reasoning_tokens
+
+    def _add_spend(self, outcome: Result | Record) -> None:
+        self._add_usage(outcome.usage)
         if outcome.cost is not None:
             self._cost += outcome.cost
             self._currency = outcome.currency

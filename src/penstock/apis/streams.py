@@ -46,15 +46,15 @@ ASSEMBLERS: dict[str, Callable[[bytes], Assembler]] = {
 def stream_fields(api: str, body: dict[str, Any]) -> dict[str, Any]:
     """The body of a request whose answer is to be streamed.
 
-    The counts of tokens are asked for as well, unless the body has `stream_options` null: some providers refuse that
-    field, and then it is left out.
+    The counts of tokens are asked for as well, unless the body has `stream_options` false or null: some providers
+    refuse that field, and then it is left out.
     """
     fields = body | {"stream": True}
     if api == "responses":  # it always tells, and refuses the question
         return fields
     if "stream_options" not in body:
         return fields | {"stream_options": USAGE}
-    if (own := body["stream_options"]) is None:
+    if not (own := body["stream_options"]):
         del fields["stream_options"]
     elif isinstance(own, dict):
         fields["stream_options"] = USAGE | own

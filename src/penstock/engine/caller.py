@@ -8,7 +8,7 @@ import msgspec
 from penstock.apis.registry import APIS
 from penstock.apis.streams import ASSEMBLERS
 from penstock.engine.scope import Lane
-from penstock.engine.streaming import Hearing
+from penstock.engine.streaming import Hearing, with_advice
 from penstock.models import Failure, HttpResponse, Outcome, Request
 from penstock.policy.announced import Announced, announced_by
 from penstock.policy.faults import classify
@@ -41,7 +41,8 @@ async def _call_stream(lane: Lane, request: Request, body: bytes, timeout_s: flo
     announced = announced_by(answer.header) if looks and isinstance(answer, HttpResponse) else None
     if hearing.heard:
         return hearing.outcome(APIS[request.api], body, answer, partial(_without, lane.secrets)), announced
-    return answer if isinstance(answer, Failure) else _outcome(answer, request, body, lane.secrets), announced
+    outcome = answer if isinstance(answer, Failure) else _outcome(answer, request, body, lane.secrets)
+    return with_advice(outcome), announced
 
 
 def _outcome(answer: HttpResponse, request: Request, body: bytes, secrets: tuple[Secret, ...]) -> Outcome:

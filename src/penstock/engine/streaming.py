@@ -13,10 +13,13 @@ import msgspec
 
 from penstock.apis.assembly import Assembler, judge
 from penstock.apis.protocol import Api
-from penstock.models import Failure, HttpResponse, Outcome, Usage
+from penstock.models import Failure, Fault, HttpResponse, Outcome, Usage
+from penstock.policy.error_words import MESSAGE_CHARS
 
 Clean = Callable[[bytes], bytes]
 """Takes credentials out of what is quoted."""
+
+ADVICE = "Is `stream_options` not known there? Leave it out with --param stream_options=false."
 
 
 class Hearing:
@@ -66,3 +69,15 @@ class Hearing:
         unheard = 0 if self.assembler.reasoned else usage.reasoning_tokens
         tokens = usage.output_tokens - unheard - 1
         return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s > 0 else None
+
+
+def with_advice(outcome: Outcome) -> Outcome:
+    """The outcome; where a provider refuses the field that asks for the counts of tokens, with what to do."""
+    if (
+        not isinstance(outcome, Failure)
+        or outcome.fault is not Fault.REJECTED
+        or "stream_options" not in outcome.message
+    ):
+        return outcome
+    said = outcome.message[: MESSAGE_CHARS - len(ADVICE) - 2].rstrip(".")
+    return msgspec.structs.replace(outcome, message=f"{said}. {ADVICE}")

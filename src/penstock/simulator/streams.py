@@ -1,7 +1,7 @@
 """Streamed answers: the same answers as server-sent events, in the order in which the real API sends them.
 
-Where the finish reason is `missing` a stream ends without a word of it, and without `[DONE]`; where it is `unsaid` there
-is only `[DONE]`.
+Where the finish reason is `missing` a stream ends without a word of it, and without `[DONE]`; where it is `unsaid`
+there is only `[DONE]`.
 """
 
 import re

@@ -35,7 +35,7 @@ class Reading:
     def __init__(self, listener: Listener, content_type: str | None, max_event_bytes: int) -> None:
         self.listener = listener
         self.ended = False
-        self.parser: EventParser | None = None
+        self._parser: EventParser | None = None
         self._is_announced = (content_type or "").strip().lower().startswith(_EVENT_STREAM)
         self._max_event_bytes = max_event_bytes
         self._undecided: bytes | None = b""
@@ -47,6 +47,13 @@ class Reading:
         """The whole of it where it is no stream of events, and the beginning of one that is."""
         return b"".join(self._parts) + (self._undecided or b"")
 
+    @property
+    def said(self) -> int | None:
+        """How many bytes that are no comments have come; None where it is no stream of events, so far as is known."""
+        if self._parser is None:
+            return 0 if self._is_announced and self._undecided is not None else None
+        return self._parser.said
+
     def take(self, part: bytes) -> None:
         """The next bytes. Raises `EventTooLarge`."""
         if self._undecided is not None:
@@ -55,19 +62,19 @@ class Reading:
             self._undecided = part if kind is None else None
             if kind is None:
                 return
-            self.parser = EventParser(self._max_event_bytes) if kind else None
-        if self.parser is None:
+            self._parser = EventParser(self._max_event_bytes) if kind else None
+        if self._parser is None:
             self._parts.append(part)
             return
         if self._kept_bytes < KEPT_BYTES:
             self._parts.append(part[: KEPT_BYTES - self._kept_bytes])
             self._kept_bytes += len(self._parts[-1])
-        self._hear(self.parser.feed(part))
+        self._hear(self._parser.feed(part))
 
     def end(self) -> None:
         """The body has ended in good order."""
-        if self.parser is not None:
-            self._hear(self.parser.end())
+        if self._parser is not None:
+            self._hear(self._parser.end())
 
     def _kind_of(self, start: bytes) -> bool | None:
         """Whether these are events; None while that cannot be told."""
@@ -106,10 +113,11 @@ class StreamBody(Body, eq=False, kw_only=True):
 
     def advanced(self, min_bytes: int) -> bool:
         """Whether the window that ends now has brought enough; the next one begins."""
-        if self.reading.parser is None:
-            self.parts = [Bytes(self.reading.body)]
+        if (said := self.reading.said) is None:
+            if not self.began:
+                self.parts = [Bytes(self.reading.body)]
             return super().advanced(min_bytes)
-        said, listener = self.reading.parser.said, self.reading.listener
+        listener = self.reading.listener
         came, went_on = said - self.judged_size, listener.pieces > self.judged_pieces
         was_due, self.began = self.began, listener.speaking
         self.judged_size, self.judged_pieces = said, listener.pieces

@@ -89,5 +89,5 @@ def _failed(data: bytes) -> Failure:
     try:
         error = msgspec.json.decode(inner if inner not in (b"", b"null") else data)
     except (ValueError, RecursionError):
-        error = data[:1_000].decode("utf-8", "replace")
+        error = f"an event of the stream is no JSON: {data[:1_000].decode('utf-8', 'replace')}"
     return classify_error(error, 200, data)

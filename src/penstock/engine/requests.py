@@ -51,8 +51,8 @@ class Renderer:
     def __init__(self, options: RunOptions) -> None:
         if options.stream and options.api not in ASSEMBLERS:
             raise UsageError(
-                f"--stream: the API {options.api!r} answers in one piece.",
-                f"Leave it out, or give --api {', '.join(ASSEMBLERS)}.",
+                f"--stream does not go with --api {options.api}: it answers in one piece.",
+                f"Leave --stream out; what can be streamed: {', '.join(ASSEMBLERS)}.",
             )
         self._api = APIS[options.api]
         self._model = options.model

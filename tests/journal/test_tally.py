@@ -11,7 +11,7 @@ def totals_of(*results: Result) -> Totals:
     """What these come to."""
     tally = Tally(Totals())
     for result in results:
-        tally.add(result)
+        tally.add(result.status, result)
     return tally.totals()
 
 

@@ -261,6 +261,10 @@ class Totals(msgspec.Struct, frozen=True):
     unpriced: int = 0
     """Answers whose price is not known."""
     currency: str = "USD"
+    ttft_ms: dict[str, int] = {}
+    """Streamed answers by their time to the first token, in ms: {"394": 3} is about 394 ms, in steps of 5 %."""
+    tokens_per_s: dict[str, int] = {}
+    """The same by their tokens per second after it."""
 
     @property
     def settled(self) -> int:

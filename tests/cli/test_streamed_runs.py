@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def test_streamed_answers_are_the_same_answers(
     write_tasks(folder / "tasks.jsonl", prompts)
     words = ["run", "tasks.jsonl", "--base-url", sim.base_url, "-m", "m", "--api", api]
     assert cli(*words, "-o", "whole.jsonl").code == 0
-    assert cli(*words, "-o", "streamed.jsonl", "--stream").code == 0
+    ended = cli(*words, "-o", "streamed.jsonl", "--stream")
+    assert ended.code == 0
+    assert re.search(r"streamed +first token after [\d.]+ m?s, then [\d,.]+ tokens/s \(medians\)", ended.err)
 
     whole, streamed = lines(folder / "whole.jsonl"), lines(folder / "streamed.jsonl")
     assert list(map(without_times, streamed)) == list(map(without_times, whole))

@@ -29,3 +29,17 @@ def test_an_answer_whose_tokens_nobody_counted_may_have_cost_what_was_set_aside(
     attempt = Attempt("e", 1.0, 2.0, unknown_cost=0.25)
     totals = totals_of(Result("a", 0, Status.OK, b"{}", attempts=(attempt,)))
     assert (totals.unknown, totals.unknown_cost, totals.unpriced, totals.cost) == (0, 0.25, 1, 0.0)
+
+
+def test_the_times_of_answers_are_counted() -> None:
+    """Of the attempt that gave the answer; an answer that was not streamed has none, and a failure does not count."""
+    fast, slow = Attempt("e", 1.0, 2.0, ttft_ms=100.0, tokens_per_s=40.0), Attempt("e", 1.0, 2.0, ttft_ms=400.0)
+    failure = Failure(Fault.AMBIGUOUS, "cut")
+    totals = totals_of(
+        Result("a", 0, Status.OK, b"{}", attempts=(CUT, fast)),
+        Result("b", 1, Status.OK, b"{}", attempts=(slow,)),
+        Result("c", 2, Status.OK, b"{}", attempts=(ANSWER,)),
+        Result("d", 3, Status.FAILED, b"{}", attempts=(slow,), failure=failure),
+    )
+    assert totals.ttft_ms == {"101": 1, "394": 1}
+    assert totals.tokens_per_s == {"39.2": 1}

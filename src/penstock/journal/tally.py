@@ -3,7 +3,8 @@
 from collections import Counter
 
 from penstock.journal.schema import Record
-from penstock.models import Fault, Result, Status, Totals, Usage
+from penstock.models import Attempt, Fault, Result, Status, Totals, Usage
+from penstock.spread import step_of
 
 UNKNOWN = frozenset({Fault.AMBIGUOUS})
 """Faults of an attempt that may have been billed."""
@@ -33,6 +34,8 @@ class Tally:
         self._unpriced = totals.unpriced
         self._cost = totals.cost
         self._currency = totals.currency
+        self._ttft_ms = Counter(totals.ttft_ms)
+        self._tokens_per_s = Counter(totals.tokens_per_s)
         usage = totals.usage
         self._tokens = [usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens]
 
@@ -47,6 +50,8 @@ class Tally:
         if outcome.failure is not None or outcome.cost is None or len(outcome.attempts) > 1:
             self._add_unknown(outcome)
             self._add_lost_tokens(outcome)
+        if outcome.failure is None and outcome.attempts:
+            self._add_times(outcome.attempts[-1])
         self._add_spend(outcome)
 
     def totals(self) -> Totals:
@@ -64,6 +69,8 @@ class Tally:
             cost=self._cost,
             unpriced=self._unpriced,
             currency=self._currency,
+            ttft_ms=dict(self._ttft_ms),
+            tokens_per_s=dict(self._tokens_per_s),
         )
 
     def _add_unknown(self, outcome: Result | Record) -> None:
@@ -71,6 +78,12 @@ class Tally:
         if amount := sum(attempt.unknown_cost for attempt in outcome.attempts):
             self._unknown_cost += amount
             self._currency = outcome.currency
+
+    def _add_times(self, attempt: Attempt) -> None:
+        if attempt.ttft_ms:
+            self._ttft_ms[step_of(attempt.ttft_ms)] += 1
+        if attempt.tokens_per_s:
+            self._tokens_per_s[step_of(attempt.tokens_per_s)] += 1
 
     def _add_lost_tokens(self, outcome: Result | Record) -> None:
         """What failed attempts are known to have used."""

@@ -42,4 +42,4 @@ def test_the_times_of_answers_are_counted() -> None:
         Result("d", 3, Status.FAILED, b"{}", attempts=(slow,), failure=failure),
     )
     assert totals.ttft_ms == {"101": 1, "394": 1}
-    assert totals.tokens_per_s == {"39.2": 1}
+    assert totals.tokens_per_s == {"39.8": 1}

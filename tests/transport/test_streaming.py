@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,33 @@ def test_an_event_is_heard_while_the_stream_goes_on(serving: Serving, settings: 
             call = asyncio.create_task(transport.stream("chat/completions", b"{}", ear))
             await ear.first.wait()
             assert ear.heard == ["piece"]
+            server.may_answer.set()
+            assert isinstance(await call, HttpResponse)
+            assert ear.heard == ["piece", "end"]
+
+    asyncio.run(run())
+
+
+def test_an_event_is_heard_as_soon_where_the_stream_is_compressed(serving: Serving, settings: Settings) -> None:
+    """A piece that the server flushes is unpacked at once."""
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(event(name)) + packer.flush(zlib.Z_SYNC_FLUSH) for name in ("piece", "end")]
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n") + chunk(pieces[0]))
+        await wire.server.may_answer.wait()
+        await wire.send(chunk(pieces[1] + packer.flush()) + LAST_CHUNK)
+
+    async def run() -> None:
+        ear = Ear()
+        async with (
+            asyncio.timeout(30),
+            serving(script) as server,
+            aclosing(HttpTransport(settings(server.port))) as transport,
+        ):
+            call = asyncio.create_task(transport.stream("chat/completions", b"{}", ear))
+            await ear.first.wait()
             server.may_answer.set()
             assert isinstance(await call, HttpResponse)
             assert ear.heard == ["piece", "end"]

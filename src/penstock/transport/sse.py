@@ -16,7 +16,7 @@ class EventTooLarge(Exception):
 
 
 class EventParser:
-    """Takes the bytes of a stream in pieces. Holds one event at a time, of at most `max_event_bytes`.
+    """Takes the bytes of a stream in parts. Holds one event at a time, of at most `max_event_bytes`.
 
     `said` counts the bytes of all lines that are neither blank nor a comment, the end of a line not counted.
     """
@@ -33,17 +33,17 @@ class EventParser:
         self._data: list[bytes] = []
         self._data_bytes = 0
 
-    def feed(self, piece: bytes) -> list[Event]:
-        """The events that end with this piece. Raises `EventTooLarge`."""
+    def feed(self, part: bytes) -> list[Event]:
+        """The events that end within these bytes. Raises `EventTooLarge`."""
         if self._start is not None:
-            piece = self._without_mark(piece)
-        if self._after_cr and piece[:1] == b"\n":
-            piece = piece[1:]
+            part = self._without_mark(part)
+        if self._after_cr and part[:1] == b"\n":
+            part = part[1:]
             self._after_cr = False
-        if not piece:
+        if not part:
             return []
-        self._after_cr = piece[-1:] == b"\r"
-        *ended, rest = piece.splitlines(keepends=True)
+        self._after_cr = part[-1:] == b"\r"
+        *ended, rest = part.splitlines(keepends=True)
         if rest[-1:] in (b"\n", b"\r"):
             ended.append(rest)
             rest = b""
@@ -59,14 +59,14 @@ class EventParser:
         events = [self._end_line(b""), self._end_event()]
         return [event for event in events if event is not None]
 
-    def _without_mark(self, piece: bytes) -> bytes:
+    def _without_mark(self, part: bytes) -> bytes:
         """The first bytes of the stream without a byte order mark; nothing while they may still become one."""
-        piece = (self._start or b"") + piece
-        if len(piece) < len(_BOM) and _BOM.startswith(piece):
-            self._start = piece
+        part = (self._start or b"") + part
+        if len(part) < len(_BOM) and _BOM.startswith(part):
+            self._start = part
             return b""
         self._start = None
-        return piece.removeprefix(_BOM)
+        return part.removeprefix(_BOM)
 
     def _begin_line(self, part: bytes) -> None:
         """A part of a line whose end has not come."""

@@ -67,6 +67,7 @@ def test_every_output_has_the_times(cli: Cli, folder: Path, write_tasks: WriteTa
     assert (float(row["ttft_ms"]), float(row["tokens_per_s"])) == times
     assert (record["ttft_ms"], record["tokens_per_s"]) == times
     assert f"then {times[1]:,.1f} tokens/s" in cli("show", "job", "a").out
+    assert "streamed  first token after" in cli("status", "job").out
 
     assert cli("export", "job", "-o", "again.jsonl").code == 0
     assert lines(folder / "again.jsonl") == [line]

@@ -47,6 +47,11 @@ FIELDS = {
     "currency": "The currency of `cost`.",
     "latency_ms": "Time of the attempt that gave the answer, in ms.",
     "queue_ms": "Time from when the task was taken to its first attempt, in ms.",
+    "ttft_ms": "With `--stream`: time from sending to the first token of that attempt, in ms. In a line it is absent "
+    "where there is none, in a table empty.",
+    "tokens_per_s": "With `--stream`: tokens of the answer per second from the first one on; [how it is reckoned]"
+    "(../howto/streamed-answers.md#the-times). Absent or empty as `ttft_ms`, and where no tokens are counted or all "
+    "came at once.",
     "attempts": "HTTP exchanges that the task took, those that were asked to wait included.",
     "finished_at": "When it was settled: ISO 8601, UTC, to the millisecond.",
     "data": "The row as it came.",
@@ -61,7 +66,8 @@ FAILURE_FIELDS = {
     "status": "HTTP status of the last attempt; null where there was no HTTP answer.",
     "code": "The provider's code for the error, or one of Penstock's own (below); null where there is none.",
     "attempts": "HTTP exchanges that the task took; 0 where no request could be made of the row.",
-    "excerpt": "At most 500 characters of the last body, without tags and credentials.",
+    "excerpt": "At most 500 characters of the last body, without tags and credentials; of a stream that broke off, of "
+    "the answer that had come.",
     "finished_at": "When the task was given up: ISO 8601, UTC.",
 }
 """The meaning of every member of `_failure`."""
@@ -87,6 +93,7 @@ OWN_CODES = {
     "response_too_large": "The answer is larger than `--max-response`.",
     "not_an_answer": "A good status, and a body that is no answer: empty, HTML, broken JSON, no choices.",
     "no_finish_reason": "An answer that does not say that it is complete.",
+    "stream_cut": "A stream ended, in good order, before the answer did.",
 }
 """Codes that stand in no provider's list."""
 
@@ -235,7 +242,9 @@ def _taken(taken: Sequence[str], every: Sequence[str]) -> str:
 def output_page() -> str:
     """Every form in which a result is written."""
     answer, failed = encode_result(ANSWER).decode(), encode_failed(FAILED).decode()
-    fields = msgspec.json.decode(encode_result(msgspec.structs.replace(ANSWER, output=msgspec.Raw(b"[]"))))
+    streamed = (msgspec.structs.replace(ANSWER.attempts[0], ttft_ms=96.5, tokens_per_s=41.2),)
+    fullest = msgspec.structs.replace(ANSWER, output=msgspec.Raw(b"[]"), attempts=streamed)
+    fields = msgspec.json.decode(encode_result(fullest))
     note = msgspec.json.decode(failed)["_failure"]
     batch = encode_batch(ANSWER).decode()
     return _page(

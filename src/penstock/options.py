@@ -53,6 +53,13 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ] = {}
     api: Annotated[ApiName, Meta(description="Kind of request; an OpenAI Batch line names its own.")] = "chat"
+    stream: Annotated[
+        bool,
+        Meta(
+            description="Read answers as they are written: chat, completions, responses. Their time to the first token "
+            "and tokens per second are recorded, and a stream that breaks off is no answer."
+        ),
+    ] = False
     key: Annotated[
         str | None,
         Meta(description="Field that holds a row's key; by default custom_id, key or id, else its index."),
@@ -141,7 +148,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 GROUPS = {
-    "Request": ("model", "prompt", "prompt_file", "system", "param", "api", "key"),
+    "Request": ("model", "prompt", "prompt_file", "system", "param", "api", "stream", "key"),
     "Endpoint": ("endpoint", "base_url", "ca_file"),
     "Flow": (
         "concurrency",
@@ -164,7 +171,7 @@ GROUPS = {
 }
 """Which heading an option stands under in help and reference; a test proves that every field stands under one."""
 
-SHAPES_REQUEST = ("model", "prompt", "system", "param", "api", "key")
+SHAPES_REQUEST = ("model", "prompt", "system", "param", "api", "stream", "key")
 """Options that change what is sent: a run that exists refuses another value for one of them."""
 
 

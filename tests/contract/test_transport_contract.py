@@ -49,6 +49,7 @@ async def open_http(answer: Answer) -> AsyncIterator[Transport]:
             received += await reader.readexactly(length - len(received))
             response = answer(first.split()[1].removeprefix("/v1/"), received)
             writer.write(f"HTTP/1.1 {response.status} Status\r\nx-id: {response.header('x-id')}\r\n".encode())
+            writer.write(f"content-type: {response.header('content-type')}\r\n".encode())
             writer.write(f"content-length: {len(response.body)}\r\n\r\n".encode() + response.body)
         writer.close()
         await writer.wait_closed()
@@ -156,6 +157,93 @@ def test_answers_do_not_get_mixed_up(opening: Open) -> None:
     run(opening, echo, use)
 
 
+class Heard:
+    """A listener that remembers; its last event is the one with the data `last`."""
+
+    def __init__(self, last: bytes = b"[DONE]") -> None:
+        self.events: list[tuple[str, bytes]] = []
+        self.speaking = True
+        self._last = last
+
+    @property
+    def pieces(self) -> int:
+        """Each event is one."""
+        return len(self.events)
+
+    def hear(self, name: str, data: bytes) -> bool:
+        """Take an event."""
+        self.events.append((name, data))
+        return data == self._last
+
+
+STREAM = b": hello\n\nevent: e\ndata: a\n\ndata: b\n\ndata: [DONE]\n\ndata: never heard\n\n"
+
+
+@pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream; charset=utf-8", "text/plain"])
+def test_a_stream_is_heard_up_to_its_last_event(opening: Open, content_type: str) -> None:
+    """Event by event, whatever type it says it is; what comes back is its beginning."""
+
+    async def use(transport: Transport) -> None:
+        heard = Heard()
+        response = await transport.stream("x", b"{}", heard)
+        assert isinstance(response, HttpResponse)
+        assert heard.events == [("e", b"a"), ("", b"b"), ("", b"[DONE]")]
+        assert (response.status, response.body, response.header("x-id")) == (200, STREAM, "9")
+
+    run(opening, lambda path, body: respond(200, STREAM, {"content-type": content_type, "x-id": "9"}), use)
+
+
+def test_a_stream_may_end_without_a_last_event(opening: Open) -> None:
+    """That it is no answer is for others to say."""
+
+    async def use(transport: Transport) -> None:
+        heard = Heard()
+        response = await transport.stream("x", b"{}", heard, 60.0)
+        assert isinstance(response, HttpResponse)
+        assert heard.events == [("", b"a"), ("", b"b")]
+
+    run(opening, lambda path, body: respond(200, b"data: a\n\ndata: b"), use)
+
+
+@pytest.mark.parametrize("body", [b'{"choices": []}', b" \n[1]", b"<html>data: x\n\n", b"disturbed", b"da", b"", b"\n"])
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+def test_what_is_no_stream_comes_back_whole(opening: Open, body: bytes, content_type: str) -> None:
+    """A provider may not stream, and a proxy shows a page: nothing is heard, and nothing is lost."""
+
+    async def use(transport: Transport) -> None:
+        heard = Heard()
+        response = await transport.stream("x", b"{}", heard)
+        assert isinstance(response, HttpResponse)
+        assert (heard.events, response.body) == ([], body)
+
+    run(opening, lambda path, _: respond(200, body, {"content-type": content_type}), use)
+
+
+def test_an_error_is_no_stream(opening: Open) -> None:
+    """A status other than 2xx has a body, even one that looks like events."""
+
+    async def use(transport: Transport) -> None:
+        heard = Heard()
+        response = await transport.stream("x", b"{}", heard)
+        assert isinstance(response, HttpResponse)
+        assert (heard.events, response.status, response.body) == ([], 503, STREAM)
+
+    run(opening, lambda path, body: respond(503, STREAM, {"content-type": "text/event-stream"}), use)
+
+
+def test_only_the_beginning_of_a_long_stream_comes_back(opening: Open) -> None:
+    """For a person; the events were heard."""
+
+    async def use(transport: Transport) -> None:
+        heard = Heard()
+        response = await transport.stream("x", b"{}", heard)
+        assert isinstance(response, HttpResponse)
+        assert len(heard.events) == 1_001
+        assert response.body == (b"data: x\n\n" * 1_000)[:2_048]
+
+    run(opening, lambda path, body: respond(200, b"data: x\n\n" * 1_000 + b"data: [DONE]\n\n"), use)
+
+
 def test_after_closing_nothing_is_sent(opening: Open) -> None:
     """Closing twice is safe, and a call after it is a failure that reached nobody."""
     seen: list[bytes] = []
@@ -167,7 +255,11 @@ def test_after_closing_nothing_is_sent(opening: Open) -> None:
     async def use(transport: Transport) -> None:
         await transport.aclose()
         await transport.aclose()
-        for outcome in (await transport.send("x", b"{}"), await transport.get("x")):
+        for outcome in (
+            await transport.send("x", b"{}"),
+            await transport.get("x"),
+            await transport.stream("x", b"{}", Heard()),
+        ):
             assert isinstance(outcome, Failure)
             assert (outcome.fault, outcome.code) == (Fault.UNSENT, "closed")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.requests import Renderer, to_task
-from penstock.errors import TemplateError
+from penstock.errors import TemplateError, UsageError
 from penstock.models import Request, Row, Task
 from penstock.options import RunOptions
 
@@ -211,3 +211,60 @@ def test_a_batch_line_that_cannot_be_sent_says_why(change: dict[str, Any], words
     """It is not taken for an ordinary row."""
     with pytest.raises(ValueError, match=words):
         render(BATCH_LINE | change)
+
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+COUNTED = {"include_usage": True}
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "fields"),
+    [
+        ({"prompt": "Hi"}, {}, {"stream": True, "stream_options": COUNTED}),
+        ({"prompt": "Hi"}, {"api": "completions"}, {"stream": True, "stream_options": COUNTED}),
+        ({"prompt": "Hi"}, {"api": "responses"}, {"stream": True}),
+        ({"prompt": "Hi", "params": {"stream": True}}, {}, {"stream": True, "stream_options": COUNTED}),
+        ({"prompt": "Hi", "params": {"stream": False}}, {}, {"stream": False}),
+        ({"prompt": "Hi", "params": {"stream": None}}, {}, {"stream": True, "stream_options": COUNTED}),
+        ({"prompt": "Hi"}, {"param": {"stream_options": False}}, {"stream": True}),
+        ({"prompt": "Hi", "params": {"stream_options": None}}, {}, {"stream": True}),
+        (
+            {"prompt": "Hi", "params": {"stream_options": {"include_obfuscation": False}}},
+            {},
+            {"stream": True, "stream_options": COUNTED | {"include_obfuscation": False}},
+        ),
+        (
+            {"url": "/v1/chat/completions", "body": {"messages": MESSAGES, "stream": True}},
+            {},
+            {"stream": True, "stream_options": COUNTED},
+        ),
+        ({"url": "/v1/responses", "body": {"input": "Hi"}}, {}, {"stream": True}),
+        ({"url": "/v1/embeddings", "body": {"input": "Hi"}}, {}, {}),
+    ],
+)
+def test_a_stream_is_asked_for(data: dict[str, Any], options: dict[str, Any], fields: dict[str, Any]) -> None:
+    """With the counts of tokens, where the API has to be asked; a row's own fields win."""
+    request = render(data, stream=True, **options)
+    sent = body(request)
+    assert {name: sent[name] for name in ("stream", "stream_options") if name in sent} == fields
+    assert request.stream is bool(fields.get("stream"))
+
+
+def test_without_it_nothing_is_streamed() -> None:
+    """The body has no such field."""
+    request = render({"prompt": "Hi"})
+    assert (request.stream, "stream" in body(request)) == (False, False)
+
+
+@pytest.mark.parametrize("api", ["embeddings", "moderations"])
+def test_what_cannot_stream_is_refused_at_once(api: str) -> None:
+    """The option is wrong, not the rows."""
+    with pytest.raises(UsageError, match=f"--api {api}"):
+        Renderer(RunOptions(model="m", api=api, stream=True))  # type: ignore[arg-type]
+
+
+def test_a_line_that_cannot_stream_says_so() -> None:
+    """Where it asks for it itself."""
+    line = {"url": "/v1/embeddings", "body": {"model": "e", "input": "x", "stream": True}}
+    with pytest.raises(ValueError, match="`stream` is set"):
+        render(line, stream=True)

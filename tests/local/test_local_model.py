@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+import penstock
 from penstock.errors import MissingExtra, UsageError
 from penstock.local.model import LocalModel, find_model_file
 from penstock.local.server import MAX_THREADS, thread_count
@@ -181,3 +182,22 @@ def test_the_model_file_is_found_without_importing_its_package() -> None:
 def test_threads_stay_within_the_cores() -> None:
     """Never more threads than cores this process may use."""
     assert 1 <= thread_count() <= min(MAX_THREADS, os.cpu_count() or 1)
+
+
+def test_it_streams(local_model: LocalModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its answers are read as they are written, token by token, and counted."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    results = penstock.run(
+        ["Name a colour.", "Name an animal."],
+        model=local_model.name,
+        base_url=local_model.base_url,
+        param={"max_tokens": 8},
+        stream=True,
+    )
+
+    for result in results:
+        assert result.failure is None
+        assert result.text
+        assert 0 < result.usage.output_tokens <= 8
+        assert 0 < (result.ttft_ms or 0.0) <= result.latency_ms
+        assert (result.tokens_per_s or 0.0) > 0 or result.usage.output_tokens == 1

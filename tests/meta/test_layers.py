@@ -10,7 +10,7 @@ HOUSE = Path(__file__).parents[2] / "src" / "penstock"
 
 FLOORS = (
     {"errors", "models", "clock", "version"},
-    {"options", "events", "redaction"},
+    {"options", "events", "redaction", "spread"},
     {"policy", "endpoints", "templates", "tokens", "pricing", "control"},
     {"sources", "sinks", "transport", "apis", "journal", "pools"},
     {"engine"},

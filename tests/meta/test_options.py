@@ -17,6 +17,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "system": ("Be brief", '"Be brief"', "Be brief"),
     "param": ('{"temperature": 0.2}', "{temperature = 0.2}", {"temperature": 0.2}),
     "api": ("embeddings", '"embeddings"', "embeddings"),
+    "stream": ("true", "true", True),
     "key": ("sku", '"sku"', "sku"),
     "endpoint": ("deepseek", '"deepseek"', "deepseek"),
     "base_url": ("http://localhost/v1", '"http://localhost/v1"', "http://localhost/v1"),

@@ -14,6 +14,7 @@ from penstock.observe.words import (
     of_budget,
     rate,
     scope,
+    streamed,
     unknown,
     used,
 )
@@ -139,3 +140,19 @@ def test_count_groups_thousands() -> None:
 def test_one_line_drops_what_steers_a_terminal() -> None:
     """Escape sequences and line breaks in foreign text do not reach the terminal."""
     assert printable_line("bad\x1b[2J key\n\ttry again") == "bad[2J key try again"
+
+
+@pytest.mark.parametrize(
+    ("totals", "words"),
+    [
+        (Totals(), None),
+        (Totals(ttft_ms={"394": 1}), "first token after 394 ms (medians)"),
+        (
+            Totals(ttft_ms={"98.8": 1, "4098": 3}, tokens_per_s={"39.2": 3}),
+            "first token after 4.1 s, then 39 tokens/s (medians)",
+        ),
+    ],
+)
+def test_times_of_streamed_answers(totals: Totals, words: str | None) -> None:
+    """Said where there are any."""
+    assert streamed(totals) == words

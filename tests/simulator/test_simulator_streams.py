@@ -109,3 +109,41 @@ def test_a_stream_can_be_oversized(sim: BackgroundSimulator, chat: Send) -> None
     answer = chat(sim, "[[fault:body=oversized,mb=1]]", stream=True)
     assert len(answer.body) > 1024 * 1024
     assert answer.events()[-1] == "[DONE]"
+
+
+def test_a_stream_may_be_cut(sim: BackgroundSimulator, chat: Send) -> None:
+    """In good order, after so many events."""
+    answer = chat(sim, "hello [[fault:cut_after=2]]", stream=True)
+    assert [event["choices"][0]["finish_reason"] for event in answer.events()] == [None, None]
+
+
+def test_an_error_may_come_after_some_words(sim: BackgroundSimulator, chat: Send, send: Send) -> None:
+    """In the form of each API, and nothing follows."""
+    script = "hello [[fault:error_after=2,code=overloaded,message=Busy]]"
+    *_, last = chat(sim, script, stream=True).events()
+    assert (last["error"]["code"], last["error"]["message"]) == ("overloaded", "Busy")
+    body = {"model": "sim", "input": script, "stream": True}
+    *_, last = send(sim, "/v1/responses", body).events()
+    assert last == {"type": "error", "code": "overloaded", "message": "Busy"}
+
+
+def test_comments_may_come_first(sim: BackgroundSimulator, chat: Send) -> None:
+    """As while an answer waits in a queue."""
+    answer = chat(sim, "hello [[fault:keep_alives=3]]", stream=True)
+    assert answer.body.startswith(b": keep-alive\n\n" * 3 + b"data: ")
+
+
+def test_the_end_may_come_without_a_reason(sim: BackgroundSimulator, chat: Send, send: Send) -> None:
+    """`[DONE]` is there, a finish reason is not; a response has no terminal event."""
+    *chunks, done = chat(sim, "hello [[fault:finish=unsaid]]", stream=True).events()
+    assert done == "[DONE]"
+    assert {chunk["choices"][0]["finish_reason"] for chunk in chunks} == {None}
+    body = {"model": "sim", "input": "hello [[fault:finish=unsaid]]", "stream": True}
+    assert send(sim, "/v1/responses", body).events()[-1]["type"] == "response.output_item.done"
+
+
+def test_the_answer_may_come_in_one_piece(sim: BackgroundSimulator, chat: Send) -> None:
+    """From a provider that does not stream."""
+    answer = chat(sim, "hello [[fault:body=whole]]", stream=True)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["choices"][0]["finish_reason"] == "stop"

@@ -20,7 +20,7 @@ from penstock.sinks.results import GivenResults
 RESULT_COLUMNS = [
     *("key", "index", "status", "model", "endpoint", "text", "finish_reason"),
     *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
-    *("cost", "currency", "latency_ms", "queue_ms", "attempts", "finished_at"),
+    *("cost", "currency", "latency_ms", "queue_ms", "ttft_ms", "tokens_per_s", "attempts", "finished_at"),
 ]
 
 

@@ -37,7 +37,7 @@ def test_columns_are_typed(tmp_path: Path) -> None:
         text="好",
         usage=Usage(1, 2, 3, 4),
         cost=0.5,
-        attempts=(Attempt("e", 0.0, 1.0),),
+        attempts=(Attempt("e", 0.0, 1.0, ttft_ms=12.5),),
         finished_at=1_700_000_000.25,
     )
     (row,) = written(tmp_path / "out.parquet", [result]).read().to_pylist()
@@ -57,6 +57,8 @@ def test_columns_are_typed(tmp_path: Path) -> None:
         "currency": "USD",
         "latency_ms": 0.0,
         "queue_ms": 0.0,
+        "ttft_ms": 12.5,
+        "tokens_per_s": None,
         "attempts": 1,
         "finished_at": datetime(2023, 11, 14, 22, 13, 20, 250_000, UTC),
         "data": '{"名": 1}',

@@ -154,6 +154,8 @@ def _unreadable(body: bytes, error: Exception) -> str:
         return "The answer is empty."
     if is_html(body):
         return "The answer is an HTML page, not JSON: is the base URL right? It usually ends in /v1."
+    if body.lstrip().startswith(b":") and b"data:" not in body:
+        return "The stream ended before its first event."
     if body.lstrip().startswith((b"data:", b"event:", b":")):
         return "The answer is a stream of events, not JSON: leave out `stream`."
     if body.lstrip().startswith((b"{", b"[")):

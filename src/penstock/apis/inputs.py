@@ -47,7 +47,11 @@ def count_inputs(request: bytes) -> int | None:
 
     None where there is no request, or where its input has parts, of which each provider makes one input or several.
     """
-    asked = _ASKED.decode(request).input if request else None
+    return count_texts(_ASKED.decode(request).input) if request else None
+
+
+def count_texts(asked: Any) -> int | None:
+    """How many texts stand in an input or a prompt, as `count_inputs` counts them."""
     if isinstance(asked, str):
         return 1
     if not isinstance(asked, list) or any(isinstance(item, dict) for item in asked):

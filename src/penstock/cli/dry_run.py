@@ -163,7 +163,7 @@ def _refuse_other_run(folder: Path, options: RunOptions, sinks: list[Sink]) -> N
 def _refuse_changes(run: str, reader: JournalReader, options: RunOptions) -> None:
     if not reader.totals().accepted:
         return
-    before: dict[str, Any] = reader.recall("request") or {}
+    before: dict[str, Any] = {"stream": False} | (reader.recall("request") or {})
     changed = [name for name in SHAPES_REQUEST if before.get(name) != getattr(options, name)]
     if changed:
         raise RunChanged(

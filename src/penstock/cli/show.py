@@ -85,9 +85,18 @@ def _facts(result: "Result") -> list[tuple[str, str]]:
         facts.append(("tokens", f"{count(usage.input_tokens)} input, {count(usage.output_tokens)} output"))
     if result.body or result.cost is not None:
         facts.append(("cost", "no price is known" if result.cost is None else money(result.cost, result.currency)))
+    if result.ttft_ms is not None:
+        facts.append(("stream", _streamed(result)))
     if result.attempts:
         facts.append(("time", f"{took(result.latency_ms)}, after {took(result.queue_ms)} in the queue"))
     return facts
+
+
+def _streamed(result: "Result") -> str:
+    from penstock.cli.display import took
+
+    words = f"first token after {took(result.ttft_ms or 0.0)}"
+    return words if result.tokens_per_s is None else f"{words}, then {result.tokens_per_s:,.1f} tokens/s"
 
 
 def _print_attempts(result: "Result") -> None:

@@ -77,9 +77,9 @@ def sim(  # noqa: PLR0913 - every parameter is a flag
 
     A fault is name=value pairs with commas between. Names: status, code, type, message, retry_after, retry_after_ms,
     reset_requests, reset_tokens, header.NAME, body (html, text, error, empty, bad_json, bad_utf8, no_choices,
-    oversized, bomb, deep, digits, no_http), mb, finish, delay_ms, drip_per_s, stall (head, body), reset (before,
-    after, answer), close (before, after), short_bytes, times, raw. A single request can carry its own: put
-    [[fault:status=503,times=2]] into its last user message.
+    oversized, bomb, deep, digits, no_http, whole), mb, finish, delay_ms, drip_per_s, stall (head, body), reset
+    (before, after, answer), close (before, after), short_bytes, keep_alives, cut_after, error_after, times, raw. A
+    single request can carry its own: put [[fault:status=503,times=2]] into its last user message.
     """
     settings = SimulatorSettings(
         seed=seed,

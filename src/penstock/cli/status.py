@@ -77,7 +77,7 @@ def _print_table(runs: list["RunStatus"]) -> None:
 def _print_details(run: "RunStatus") -> None:
     from penstock.cli.display import print_facts
     from penstock.cli.live_status import live_facts
-    from penstock.observe.words import count, unknown
+    from penstock.observe.words import count, streamed, unknown
 
     totals = run.totals
     facts = [("run", run.folder), ("state", f"{_state(run)}, last change {_ago(run.changed_at)}")]
@@ -88,6 +88,8 @@ def _print_details(run: "RunStatus") -> None:
     facts += _troubles(run)
     facts += _costs(run)
     facts.append(("attempts", count(totals.attempts)))
+    if times := streamed(totals):
+        facts.append(("streamed", times))
     if totals.unknown:
         facts.append(("unknown", unknown(totals)))
     facts += [("results", _reach(output)) for output in run.outputs]

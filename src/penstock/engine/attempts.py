@@ -23,4 +23,7 @@ def attempt_of(
         lane.model if lane.model != work.request.model else "",
         cost,
         unknown_cost,
+        ttft_ms=outcome.ttft_ms,
+        tokens_per_s=None if isinstance(outcome, Failure) else outcome.tokens_per_s,
+        usage=failure.usage if failure else None,
     )

@@ -2,7 +2,7 @@
 
 from penstock.engine.scope import Lane, Place
 from penstock.engine.work import Work
-from penstock.models import Fault, Outcome, Response
+from penstock.models import Fault, Outcome, Response, Usage
 from penstock.policy.budget import Budget
 from penstock.pricing import MAX_OUTPUT_TOKENS, Pricing
 
@@ -35,14 +35,18 @@ class Ledger:
         """What a call cost, and what it may have cost besides without an answer."""
         lane = place.scope.lane
         if isinstance(outcome, Response):
-            cost = self._cost(outcome, lane)
+            cost = self._cost(outcome.model, outcome.usage, lane)
+            if cost is None and place.amount:  # an answer whose tokens nobody counted
+                return None, self.lose(place, work)
             if cost or place.amount:
                 self.budget.settle(place.amount, cost or 0.0)
             return cost, 0.0
+        cost = None if outcome.usage is None else self._cost(lane.model, outcome.usage, lane)
         if outcome.fault is not Fault.AMBIGUOUS:
-            self.budget.release(place.amount)
-            return None, 0.0
-        return None, self.lose(place, work)
+            self.budget.settle(place.amount, cost or 0.0)
+            return cost, 0.0
+        amount = self.lose(place, work)
+        return cost, max(0.0, amount - (cost or 0.0))
 
     def lose(self, place: Place, work: Work) -> float:
         """A call that may be billed, and of which nothing will be known: what it may cost at most."""
@@ -53,10 +57,10 @@ class Ledger:
             self.budget.unknown(amount)
         return amount
 
-    def _cost(self, response: Response, lane: Lane) -> float | None:
+    def _cost(self, model: str, usage: Usage, lane: Lane) -> float | None:
         """By the name of the model that answered, or else by the name that was asked for."""
         url, multiplier = lane.endpoint.base_url, lane.endpoint.price_multiplier
-        cost = self.pricing.cost(response.model or lane.model, response.usage, url, multiplier)
-        if cost is None and response.model != lane.model:
-            return self.pricing.cost(lane.model, response.usage, url, multiplier)
+        cost = self.pricing.cost(model or lane.model, usage, url, multiplier)
+        if cost is None and model != lane.model:
+            return self.pricing.cost(lane.model, usage, url, multiplier)
         return cost

@@ -12,7 +12,7 @@ from penstock.options import SHAPES_REQUEST, RunOptions
 def refuse_changes(journal: Journal, options: RunOptions) -> None:
     """Raise `RunChanged` where there are answers to other requests. Where there is none yet, they may change."""
     now = {name: getattr(options, name) for name in SHAPES_REQUEST}
-    before = journal.recall("request") or now
+    before = {"stream": False} | (journal.recall("request") or now)
     changed = [name for name in SHAPES_REQUEST if before.get(name) != now[name]]
     totals = journal.totals
     if totals.accepted > 0 and changed and (totals.ok + totals.partial > 0 or "key" in changed):

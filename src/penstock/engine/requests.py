@@ -7,6 +7,8 @@ import msgspec
 
 from penstock.apis.protocol import Api
 from penstock.apis.registry import APIS, api_for_path
+from penstock.apis.streams import ASSEMBLERS, stream_fields
+from penstock.errors import UsageError
 from penstock.models import Request, Row, Task
 from penstock.options import RunOptions
 from penstock.templates import Template
@@ -44,11 +46,17 @@ def _key_of(data: dict[str, Any], key_field: str | None) -> tuple[str | None, st
 
 
 class Renderer:
-    """Makes requests as the options say. Raises `TemplateError` when a template does not compile."""
+    """Makes requests as the options say. Raises `UsageError` when a template does not compile, or no answer streams."""
 
     def __init__(self, options: RunOptions) -> None:
+        if options.stream and options.api not in ASSEMBLERS:
+            raise UsageError(
+                f"--stream does not go with --api {options.api}: it answers in one piece.",
+                f"Leave --stream out; what can be streamed: {', '.join(ASSEMBLERS)}.",
+            )
         self._api = APIS[options.api]
         self._model = options.model
+        self._stream = options.stream
         self._params = options.param
         self._prompt = Template(options.prompt, "--prompt") if options.prompt is not None else None
         self._system = Template(options.system, "--system") if options.system is not None else None
@@ -89,10 +97,16 @@ class Renderer:
         model = model or self._model
         if not isinstance(model, str):
             raise ValueError("no model is named: give --model, or a `model` field in the row")
-        if body.get("stream"):
-            raise ValueError("`stream` is set; a run asks for whole answers, so leave it out")
+        if (stream := body.get("stream")) is None:
+            stream = self._stream and api.name in ASSEMBLERS
+        if stream and not self._stream:
+            raise ValueError("`stream` is set; leave it out, or give --stream to have the answers streamed")
+        if stream and api.name not in ASSEMBLERS:
+            raise ValueError(f"`stream` is set; {api.name} have no stream, so leave it out")
+        if stream:
+            body = stream_fields(api.name, body)
         body["model"] = model
-        return Request(api.name, api.path, _encode_json(body), model)
+        return Request(api.name, api.path, _encode_json(body), model, bool(stream))
 
 
 def _params_of(data: dict[str, Any]) -> dict[str, Any]:

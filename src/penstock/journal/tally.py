@@ -3,7 +3,8 @@
 from collections import Counter
 
 from penstock.journal.schema import Record
-from penstock.models import Fault, Result, Status, Totals, Usage
+from penstock.models import Attempt, Fault, Result, Status, Totals, Usage
+from penstock.spread import step_of
 
 UNKNOWN = frozenset({Fault.AMBIGUOUS})
 """Faults of an attempt that may have been billed."""
@@ -33,6 +34,8 @@ class Tally:
         self._unpriced = totals.unpriced
         self._cost = totals.cost
         self._currency = totals.currency
+        self._ttft_ms = Counter(totals.ttft_ms)
+        self._tokens_per_s = Counter(totals.tokens_per_s)
         usage = totals.usage
         self._tokens = [usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens]
 
@@ -44,8 +47,11 @@ class Tally:
             self._faults[outcome.failure.fault.value] += 1
         elif status is Status.PARTIAL:
             self._partials[outcome.finish_reason or "other"] += 1
-        if outcome.failure is not None or len(outcome.attempts) > 1:
+        if outcome.failure is not None or outcome.cost is None or len(outcome.attempts) > 1:
             self._add_unknown(outcome)
+            self._add_lost_tokens(outcome)
+        if outcome.failure is None and outcome.attempts:
+            self._add_times(outcome.attempts[-1])
         self._add_spend(outcome)
 
     def totals(self) -> Totals:
@@ -63,6 +69,8 @@ class Tally:
             cost=self._cost,
             unpriced=self._unpriced,
             currency=self._currency,
+            ttft_ms=dict(self._ttft_ms),
+            tokens_per_s=dict(self._tokens_per_s),
         )
 
     def _add_unknown(self, outcome: Result | Record) -> None:
@@ -71,12 +79,27 @@ class Tally:
             self._unknown_cost += amount
             self._currency = outcome.currency
 
-    def _add_spend(self, outcome: Result | Record) -> None:
-        usage, tokens = outcome.usage, self._tokens
+    def _add_times(self, attempt: Attempt) -> None:
+        if attempt.ttft_ms:
+            self._ttft_ms[step_of(attempt.ttft_ms)] += 1
+        if attempt.tokens_per_s:
+            self._tokens_per_s[step_of(attempt.tokens_per_s)] += 1
+
+    def _add_lost_tokens(self, outcome: Result | Record) -> None:
+        """What failed attempts are known to have used."""
+        for attempt in outcome.attempts:
+            if attempt.usage is not None:
+                self._add_usage(attempt.usage)
+
+    def _add_usage(self, usage: Usage) -> None:
+        tokens = self._tokens
         tokens[0] += usage.input_tokens
         tokens[1] += usage.cached_tokens
         tokens[2] += usage.output_tokens
         tokens[3] += usage.reasoning_tokens
+
+    def _add_spend(self, outcome: Result | Record) -> None:
+        self._add_usage(outcome.usage)
         if outcome.cost is not None:
             self._cost += outcome.cost
             self._currency = outcome.currency

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from penstock.events import Ending, Finished
 from penstock.models import Fault, Totals
-from penstock.observe.words import cost, count, duration, unknown, used
+from penstock.observe.words import cost, count, duration, streamed, unknown, used
 from penstock.options import RunOptions
 from penstock.redaction import printable, printable_line
 
@@ -86,6 +86,8 @@ def _lines(text: str) -> Iterator[str]:
 def _facts(finished: Finished) -> list[str]:
     totals = finished.totals
     rows = [("cost", _cost(totals))]
+    if times := streamed(totals):
+        rows.append(("streamed", times))
     if totals.unknown:
         rows.append(("unknown", unknown(totals)))
     rows += [("results", output) for output in finished.outputs]

@@ -3,6 +3,7 @@
 from penstock.events import Money, ScopeStatus
 from penstock.models import Totals
 from penstock.redaction import printable_line
+from penstock.spread import median_of
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£"}
 
@@ -39,6 +40,16 @@ def is_unpriced(totals: Totals) -> bool:
 def used(totals: Totals) -> str:
     """The tokens of all answers: "12,000 input and 3,400 output tokens"."""
     return f"{count(totals.usage.input_tokens)} input and {count(totals.usage.output_tokens)} output tokens"
+
+
+def streamed(totals: Totals) -> str | None:
+    """The medians of streamed answers: "first token after 412 ms, then 41 tokens/s (medians)"; None without one."""
+    if (ttft_ms := median_of(totals.ttft_ms)) is None:
+        return None
+    tokens_per_s = median_of(totals.tokens_per_s)
+    first = f"{ttft_ms:.3g} ms" if ttft_ms < 1000 else duration(ttft_ms / 1000)
+    then = "" if tokens_per_s is None else f", then {rate(tokens_per_s)} tokens/s"
+    return f"first token after {first}{then} (medians)"
 
 
 def unknown(totals: Totals) -> str:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from penstock.models import Failure, Fault, Outcome
+from penstock.models import Failure, Fault, Outcome, Usage
 from penstock.policy.faults import SLOW_DOWN
 
 DEADLINES = frozenset({"timeout", "idle_timeout", "stalled"})
@@ -62,12 +62,16 @@ def landing_of(outcome: Outcome, sent_s: float, now_s: float, reserved_tokens: i
             sent_s,
             now_s,
             reserved_tokens,
+            tokens=_tokens(outcome.usage),
             retry_after_s=outcome.retry_after_s,
             slow_down=outcome.code == SLOW_DOWN,
         )
     usage = outcome.usage
-    tokens = usage.input_tokens + usage.output_tokens
-    return Landing(Kind.ANSWERED, sent_s, now_s, reserved_tokens, tokens or None, usage.output_tokens)
+    return Landing(Kind.ANSWERED, sent_s, now_s, reserved_tokens, _tokens(usage), usage.output_tokens)
+
+
+def _tokens(usage: Usage | None) -> int | None:
+    return None if usage is None else usage.input_tokens + usage.output_tokens or None
 
 
 _KINDS = {

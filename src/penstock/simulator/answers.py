@@ -39,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def finish_reason(self) -> str | None:
         """The finish reason as chat and completions give it."""
-        return {"refusal": "stop", "missing": None}.get(self.finish, self.finish)
+        return {"refusal": "stop", "missing": None, "unsaid": None}.get(self.finish, self.finish)
 
 
 def echo(text: str, tokens: int) -> str:
@@ -121,7 +121,9 @@ def responses_object(question: Question, answer: Answer) -> dict[str, Any]:
 
 
 def _responses_status(finish: str) -> str:
-    return {"stop": "completed", "refusal": "completed", "missing": "in_progress"}.get(finish, "incomplete")
+    return {"stop": "completed", "refusal": "completed", "missing": "in_progress", "unsaid": "in_progress"}.get(
+        finish, "incomplete"
+    )
 
 
 def _message(answer: Answer, text: str, status: str) -> dict[str, Any]:

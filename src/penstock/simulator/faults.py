@@ -45,6 +45,7 @@ BodyFault = Literal[
     "deep",
     "digits",
     "no_http",
+    "whole",
 ]
 UNBILLED_BODIES = ("html", "text", "error", "no_http")
 """Bodies that come from elsewhere than the model."""
@@ -75,11 +76,13 @@ class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raw: str | None = None
     """The body, word for word; the last of the pairs, since it takes all that follows."""
     body: BodyFault | None = None
-    """What stands in place of the answer; `error` is an error object under status 200."""
+    """What stands in place of the answer; `error` is an error object under status 200, `whole` the answer in one piece
+    though a stream was asked for."""
     mb: Annotated[int, Meta(ge=1)] = 8
     """Size of an `oversized` body, and of a `bomb` when it is unpacked, in MB."""
     finish: str | None = None
-    """Finish reason; `refusal` has the shape of one, `missing` leaves it out (a stream then just ends)."""
+    """Finish reason; `refusal` has the shape of one, `missing` leaves it out (a stream then just ends), and so does
+    `unsaid`, but for the `[DONE]` of a stream."""
     delay_ms: Annotated[float, Meta(ge=0)] = 0.0
     """Wait before the head, on top of the usual latency."""
     drip_per_s: Annotated[float, Meta(gt=0)] | None = None
@@ -92,6 +95,12 @@ class InjectedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Close the connection in good order, without an answer: before the request is taken, or after it was."""
     short_bytes: Annotated[int, Meta(ge=1)] | None = None
     """Close the connection this many bytes before the promised end."""
+    keep_alives: Annotated[int, Meta(ge=0)] = 0
+    """So many comments stand before the first event of a stream, as while an answer waits in a queue."""
+    cut_after: Annotated[int, Meta(ge=0)] | None = None
+    """A stream ends in good order after so many events."""
+    error_after: Annotated[int, Meta(ge=0)] | None = None
+    """After so many events of a stream comes one with an error of the given code, type and message, and no more."""
     times: Annotated[int, Meta(ge=1)] | None = None
     """Only the first so many attempts of a request; None: all of them."""
 

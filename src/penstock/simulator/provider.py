@@ -26,7 +26,7 @@ from penstock.simulator.rejections import (
 )
 from penstock.simulator.settings import SimulatorSettings
 from penstock.simulator.spoiling import HTML_TYPE, PLAIN_TEXT, TEXT_TYPE, error_page, spoil_body, spoil_events
-from penstock.simulator.streams import encode_event, encode_events
+from penstock.simulator.streams import disturb_events, encode_event, encode_events
 
 BILL_PATH = "/bill"
 REVIVE_PATH = "/revive"
@@ -224,11 +224,14 @@ class Provider:
         if fault.body == "no_choices":
             question, answer = replace(question, inputs=()), replace(answer, texts=())
         quota.hold()
+        events = None
+        if question.stream and fault.body != "whole":
+            events = disturb_events(spoil_events(encode_events(question, answer), fault), question, fault)
         return Reply(
             fault.status or 200,
             self._headers(fault, quota, now_s),
-            b"" if question.stream else spoil_body(encode_answer(question, answer), fault),
-            spoil_events(encode_events(question, answer), fault) if question.stream else None,
+            b"" if events is not None else spoil_body(encode_answer(question, answer), fault),
+            events,
             latency_s=lognormal(self._settings.latency_ms, self._settings.latency_sigma, chance) / 1000,
             fault=fault,
             charge=Charge(visit.fingerprint, answer.input_tokens, answer.output_tokens, visit.key),

@@ -1,6 +1,7 @@
 """Streamed answers: the same answers as server-sent events, in the order in which the real API sends them.
 
-Where the finish reason is `missing` a stream ends without a word of it, and without `[DONE]`.
+Where the finish reason is `missing` a stream ends without a word of it, and without `[DONE]`; where it is `unsaid`
+there is only `[DONE]`.
 """
 
 import re
@@ -10,9 +11,12 @@ from typing import Any
 import msgspec
 
 from penstock.simulator.answers import REFUSAL, Answer, head, responses_object, usage
+from penstock.simulator.faults import InjectedFault
 from penstock.simulator.questions import Question
+from penstock.simulator.rejections import Rejection, usual_rejection
 
 DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
 _WORDS = re.compile(r"\S+\s*|\s+")
 
 
@@ -20,6 +24,23 @@ def encode_events(question: Question, answer: Answer) -> list[bytes]:
     """The events of a streamed answer. Those of the Responses API end without `[DONE]`, as the real ones do."""
     events = list(_STREAMED[question.api](question, answer))
     return events if answer.finish == "missing" or question.api == "responses" else [*events, DONE]
+
+
+def disturb_events(events: list[bytes], question: Question, fault: InjectedFault) -> list[bytes]:
+    """The events with the fault's comments before them, and their end or its error between them."""
+    if fault.cut_after is not None:
+        events = events[: fault.cut_after]
+    if fault.error_after is not None:
+        rejection = usual_rejection(500, fault.code, fault.message, fault.type)
+        events = [*events[: fault.error_after], _error_event(question, rejection)]
+    return [*[KEEP_ALIVE] * fault.keep_alives, *events]
+
+
+def _error_event(question: Question, rejection: Rejection) -> bytes:
+    """An error after the head was sent: each API has its own form for it."""
+    if question.api != "responses":
+        return encode_event(rejection.as_object())
+    return encode_event({"type": "error", "code": rejection.code, "message": rejection.message}, "error")
 
 
 def encode_event(data: Any, name: str | None = None) -> bytes:
@@ -77,7 +98,7 @@ def _responses_story(whole: dict[str, Any], begun: dict[str, Any], answer: Answe
         yield {"type": f"{kind}.done", field: part[field]} | place
         yield {"type": "response.content_part.done", "part": part} | place
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
-    if answer.finish != "missing":
+    if answer.finish_reason:
         yield {"type": f"response.{whole['status']}", "response": whole}
 
 

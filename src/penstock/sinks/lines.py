@@ -31,6 +31,8 @@ class _ResultLine(msgspec.Struct, frozen=True, gc=False):
     currency: str
     latency_ms: float
     queue_ms: float
+    ttft_ms: float | msgspec.UnsetType
+    tokens_per_s: float | msgspec.UnsetType
     attempts: int
     finished_at: str
     data: msgspec.Raw
@@ -64,7 +66,7 @@ class _BatchLine(msgspec.Struct, frozen=True):
 def encode_result(result: Result) -> bytes:
     """The line of an answer: the fields of the output in their documented order, `data` being the row as it came.
 
-    `output` is there only where the API gives no text.
+    `output` is there only where the API gives no text, `ttft_ms` and `tokens_per_s` only where they were measured.
     """
     return _encoder.encode(
         _ResultLine(
@@ -81,6 +83,8 @@ def encode_result(result: Result) -> bytes:
             result.currency,
             round(result.latency_ms, 1),
             round(result.queue_ms, 1),
+            msgspec.UNSET if result.ttft_ms is None else result.ttft_ms,
+            msgspec.UNSET if result.tokens_per_s is None else result.tokens_per_s,
             len(result.attempts),
             iso_utc(result.finished_at),
             _on_one_line(result.raw),
@@ -156,6 +160,8 @@ COLUMNS: dict[str, Callable[[Result], Any]] = {
     "currency": attrgetter("currency"),
     "latency_ms": lambda result: round(result.latency_ms, 1),
     "queue_ms": lambda result: round(result.queue_ms, 1),
+    "ttft_ms": attrgetter("ttft_ms"),
+    "tokens_per_s": attrgetter("tokens_per_s"),
     "attempts": lambda result: len(result.attempts),
     "finished_at": lambda result: iso_utc(result.finished_at),
 }

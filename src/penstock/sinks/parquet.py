@@ -28,7 +28,7 @@ VALUES = COLUMNS | {
 """The columns of the file, in order, and what stands in them."""
 
 _INTEGERS = {"index", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "attempts"}
-_FLOATS = {"cost", "latency_ms", "queue_ms"}
+_FLOATS = {"cost", "latency_ms", "queue_ms", "ttft_ms", "tokens_per_s"}
 
 
 class ParquetSink:

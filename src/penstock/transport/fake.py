@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from penstock.models import Failure, HttpResponse
+from penstock.transport.protocol import Listener
+from penstock.transport.streaming import Reading
 from penstock.transport.translate import CLOSED
 
 Answer = HttpResponse | Failure
@@ -30,6 +32,16 @@ class FunctionTransport:
             return CLOSED
         answer = self._handler(path, body, timeout_s)
         return await answer if inspect.isawaitable(answer) else answer
+
+    async def stream(self, path: str, body: bytes, listener: Listener, timeout_s: float | None = None) -> Answer:
+        """What the handler answers; `listener` hears its events, if it has any."""
+        answer = await self.send(path, body, timeout_s)
+        if isinstance(answer, Failure) or not 200 <= answer.status < 300:
+            return answer
+        reading = Reading(listener, answer.header("content-type"), len(answer.body))
+        reading.take(answer.body)
+        reading.end()
+        return HttpResponse(answer.status, reading.body, answer.header)
 
     async def get(self, path: str) -> Answer:
         """What the handler answers to an empty body."""

@@ -6,7 +6,7 @@ its time-out or the end of this process.
 """
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from penstock.clock import SystemClock
 from penstock.errors import UsageError
 from penstock.models import Failure, HttpResponse
 from penstock.transport.progress import Watch, refuse_cancelled
+from penstock.transport.protocol import Listener
 from penstock.transport.settings import TransportSettings
-from penstock.transport.translate import CLOSED, given_up, stalled, too_large, translate
+from penstock.transport.streaming import read_stream
+from penstock.transport.translate import CLOSED, given_up, header_of, stalled, too_large, translate
 from penstock.version import __version__
 
 POOL_IDLE_S = 4.0
@@ -63,6 +65,12 @@ class HttpTransport:
         """
         return self._exchange("POST", path, body, timeout_s)
 
+    def stream(
+        self, path: str, body: bytes, listener: Listener, timeout_s: float | None = None
+    ) -> Coroutine[Any, Any, HttpResponse | Failure]:
+        """POST as `send` does; `listener` hears the events of a 2xx response as they come."""
+        return self._exchange("POST", path, body, timeout_s, listener)
+
     async def get(self, path: str) -> HttpResponse | Failure:
         """GET `path` below the base URL."""
         return await self._exchange("GET", path)
@@ -76,13 +84,18 @@ class HttpTransport:
             await client.close()
 
     async def _exchange(
-        self, method: str, path: str, body: bytes | None = None, timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+        listener: Listener | None = None,
     ) -> HttpResponse | Failure:
         if (client := self._client) is None:
             return CLOSED
         started_s = time.monotonic()
         limit_s = self._settings.timeout_s
-        brisk = self._mean_s < self._settings.brisk_s
+        brisk = listener is None and self._mean_s < self._settings.brisk_s
         try:
             if body is None or (timeout_s is not None and timeout_s > limit_s):
                 limit_s = max(limit_s, timeout_s or 0.0)
@@ -92,6 +105,9 @@ class HttpTransport:
             if body is not None:
                 request.body = RequestBody.from_bytes(body)
             async with request as response:
+                if listener is not None and 200 <= response.status < 300:
+                    heard = await read_stream(response, self._watch, self._settings, listener)
+                    return heard or self._stopped(response.status)
                 begun = await response.body_reader.read(READ_AHEAD_BYTES) if brisk else None
                 if brisk and (begun is None or len(begun) < READ_AHEAD_BYTES):
                     refuse_cancelled()  # the HTTP client loses a cancellation that meets an answer
@@ -127,13 +143,17 @@ class HttpTransport:
             ):
                 body.take(part)
             return self._whole(response, b"".join(body.parts))
-        return given_up(self._settings) if self._client is None else stalled(self._settings, response.status)
+        return self._stopped(response.status)
+
+    def _stopped(self, status: int) -> Failure:
+        """Why the watch has given a body up."""
+        return given_up(self._settings) if self._client is None else stalled(self._settings, status)
 
     def _whole(self, response: Response, body: bytes) -> HttpResponse | Failure:
         """What is larger than allowed is no answer, whatever length was announced."""
         if len(body) > self._most:
             return too_large(self._settings, response.status)
-        return HttpResponse(response.status, body, _header_of(response))
+        return HttpResponse(response.status, body, header_of(response))
 
 
 def _announced(response: Response) -> int | None:
@@ -142,16 +162,6 @@ def _announced(response: Response) -> int | None:
         return None
     length = response.get_header("content-length")
     return int(length) if length is not None and length.isdecimal() else None
-
-
-def _header_of(response: Response) -> Callable[[str], str | None]:
-    def header(name: str) -> str | None:
-        try:
-            return response.get_header(name)
-        except ValueError:  # not ASCII
-            return None
-
-    return header
 
 
 def _build_client(settings: TransportSettings) -> Client:

@@ -4,12 +4,13 @@ What is not streamed sends nothing before its head, so the wait for the head is 
 watched from its head on. Time runs in windows, one after the other. Until the answer has begun one byte is enough for a
 window, be it blank: DeepSeek and others send empty lines ahead of an answer that is still queued. From then on each
 window must bring a least number of bytes, counted decompressed. So what stands still is given up after one window or
-nearly two, what drips after two.
+nearly two, what drips after two. A stream of events is judged by its pieces; see `transport.streaming`.
 
 One timer serves all the bodies that a transport reads: an answer that comes in one piece sets none of its own.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -88,10 +89,10 @@ class Watch:
         self._bodies: dict[Body, None] = {}  # whose window ends first stands first
         self._timer: Timer | None = None
 
-    def begin(self) -> Body:
-        """A head has come: watch its body."""
+    def begin(self, make: Callable[["asyncio.Task[Any]", float, dict[Body, None]], Body] = Body) -> Body:
+        """A head has come: watch its body, which `make` makes of its first three fields."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        body = Body(task, self._clock.monotonic_s() + self._window_s, self._bodies)
+        body = make(task, self._clock.monotonic_s() + self._window_s, self._bodies)
         self._bodies[body] = None
         if self._timer is None:
             self._timer = self._clock.call_later(self._window_s, self._judge)

@@ -5,6 +5,24 @@ from typing import Protocol
 from penstock.models import Failure, HttpResponse
 
 
+class Listener(Protocol):
+    """Who hears the events of a streamed answer, as they come."""
+
+    @property
+    def pieces(self) -> int:
+        """How many of them have brought something of the answer."""
+        ...
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the next piece is due: an answer that has begun, and neither ended nor halted in good order."""
+        ...
+
+    def hear(self, name: str, data: bytes) -> bool:
+        """Take an event, its name "" where it has none; whether it was the last."""
+        ...
+
+
 class Transport(Protocol):
     """One endpoint's connections. Headers, credentials and time-outs were given when it was made.
 
@@ -16,6 +34,16 @@ class Transport(Protocol):
         """POST `body` to `path` below the base URL and read the whole response, whatever its status.
 
         `timeout_s` is a longer deadline for this call; one that is shorter than the usual one does not count.
+        """
+        ...
+
+    async def stream(
+        self, path: str, body: bytes, listener: Listener, timeout_s: float | None = None
+    ) -> HttpResponse | Failure:
+        """As `send`, but where a 2xx response is a stream of events, each goes to `listener` when it has come.
+
+        The body of the response is then the beginning of the stream, and otherwise the whole of it. A stream has ended
+        with the last event, whatever becomes of the connection behind it, or with its last byte.
         """
         ...
 

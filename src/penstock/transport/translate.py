@@ -5,6 +5,8 @@ sending a `ConnectError`); their chain of causes tells the truth. `UNSENT` is sa
 connection was made, so a wording that changes in a later version makes a failure `AMBIGUOUS`, never bought twice.
 """
 
+from collections.abc import Callable
+
 from pyreqwest.exceptions import (
     BuilderError,
     ClientClosedError,
@@ -13,6 +15,7 @@ from pyreqwest.exceptions import (
     PyreqwestError,
     RequestTimeoutError,
 )
+from pyreqwest.response import Response
 
 from penstock.models import Failure, Fault
 from penstock.redaction import printable, redact
@@ -87,6 +90,18 @@ def given_up(settings: TransportSettings) -> Failure:
     """The failure of a call whose response was being read when the transport was closed."""
     code, message = _GIVEN_UP
     return Failure(Fault.AMBIGUOUS, message.format(host=settings.host), code=code)
+
+
+def header_of(response: Response) -> Callable[[str], str | None]:
+    """What looks up a header of a response."""
+
+    def header(name: str) -> str | None:
+        try:
+            return response.get_header(name)
+        except ValueError:  # not ASCII
+            return None
+
+    return header
 
 
 def _not_connected(causes: list[str], settings: TransportSettings) -> tuple[Fault, str, str]:

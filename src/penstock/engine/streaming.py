@@ -1,0 +1,83 @@
+"""A streamed call: the events are put together into one answer, and timed.
+
+`ttft_ms` runs from sending, connecting included, to the first piece of the answer: its first text, reasoning, refusal
+or tool call; a role or an empty text is none. `tokens_per_s` is (output tokens - 1) / (time of the last piece - time of
+the first), where the provider counts them; tokens of reasoning that was not shown were made before the first piece, and
+are left out.
+"""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from penstock.apis.assembly import Assembler, judge
+from penstock.apis.protocol import Api
+from penstock.models import Failure, Fault, HttpResponse, Outcome, Usage
+from penstock.policy.error_words import MESSAGE_CHARS
+
+Clean = Callable[[bytes], bytes]
+"""Takes credentials out of what is quoted."""
+
+ADVICE = "Is `stream_options` not known there? Leave it out with --param stream_options=false."
+
+
+class Hearing:
+    """Hears the events of one answer for its `assembler`, and looks at the clock with each piece."""
+
+    def __init__(self, assembler: Assembler, clock: Callable[[], float] = time.monotonic) -> None:
+        self.assembler = assembler
+        self.heard = False
+        """Whether there was any event."""
+        self._clock = clock
+        self._sent_s = clock()
+        self._first_s: float | None = None
+        self._last_s = 0.0
+
+    @property
+    def pieces(self) -> int:
+        """Events that have brought something of the answer."""
+        return self.assembler.pieces
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the next piece is due."""
+        return self.assembler.speaking
+
+    def hear(self, name: str, data: bytes) -> bool:
+        """Take an event; whether it was the last."""
+        before = self.assembler.pieces
+        was_last = self.assembler.take(name, data)
+        self.heard = True
+        if self.assembler.pieces > before:
+            self._last_s = self._clock()
+            self._first_s = self._last_s if self._first_s is None else self._first_s
+        return was_last
+
+    def outcome(self, api: Api, request: bytes, answer: HttpResponse | Failure, clean: Clean) -> Outcome:
+        """What the events have come to, with its times; `answer` is what the transport says of their end."""
+        outcome = judge(api, self.assembler, request, answer if isinstance(answer, Failure) else None, clean)
+        if self._first_s is None:
+            return outcome
+        ttft_ms = round((self._first_s - self._sent_s) * 1000, 1)
+        if isinstance(outcome, Failure):
+            return msgspec.structs.replace(outcome, ttft_ms=ttft_ms)
+        return msgspec.structs.replace(outcome, ttft_ms=ttft_ms, tokens_per_s=self._rate(outcome.usage))
+
+    def _rate(self, usage: Usage) -> float | None:
+        spoken_s = self._last_s - (self._first_s or 0.0)
+        unheard = 0 if self.assembler.reasoned else usage.reasoning_tokens
+        tokens = usage.output_tokens - unheard - 1
+        return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s > 0 else None
+
+
+def with_advice(outcome: Outcome) -> Outcome:
+    """The outcome; where a provider refuses the field that asks for the counts of tokens, with what to do."""
+    if (
+        not isinstance(outcome, Failure)
+        or outcome.fault is not Fault.REJECTED
+        or "stream_options" not in outcome.message
+    ):
+        return outcome
+    said = outcome.message[: MESSAGE_CHARS - len(ADVICE) - 2].rstrip(".")
+    return msgspec.structs.replace(outcome, message=f"{said}. {ADVICE}")

@@ -68,6 +68,8 @@ class Upstream:
             for conversation in self._conversations:
                 conversation.cancel()
             await asyncio.gather(*self._conversations, return_exceptions=True)
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

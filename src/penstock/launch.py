@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from penstock.endpoints import LOCAL, Endpoint, Key
 from penstock.engine.connections import Connections
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.flight import Executor
 from penstock.engine.run import Plan, execute
 from penstock.engine.scope import Lane
 from penstock.errors import UsageError
@@ -33,6 +32,9 @@ from penstock.sources.registry import make_source
 from penstock.transport.http import HttpTransport
 from penstock.transport.open_files import raise_open_files
 from penstock.transport.settings import TransportSettings
+
+if TYPE_CHECKING:
+    from penstock.engine.processes.executor import ProcessExecutor
 
 T = TypeVar("T")
 
@@ -112,7 +114,7 @@ def _transport_settings(endpoint: Endpoint, options: RunOptions, key: Key) -> Tr
     )
 
 
-def make_workers(options: RunOptions, dispatcher: Dispatcher) -> Executor:
+def make_workers(options: RunOptions, dispatcher: Dispatcher) -> "ProcessExecutor":
     """Processes that make the calls of a run, which are told how by the same settings as this one."""
     from penstock.engine.processes.executor import Hooks, ProcessExecutor
 

@@ -13,6 +13,8 @@ from penstock.redaction import redact
 
 COMMAND = (sys.executable, "-P", "-m", "penstock.engine.processes.worker")
 """-P: a file of the user's in the current folder must not shadow a module of ours."""
+IGNORED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""They may reach every process of a container, and are for the run: its workers end with it."""
 KEPT_BYTES = 4_000
 """So much is kept of what it says on standard error, the last of it: that tells why it died."""
 
@@ -26,18 +28,10 @@ class WorkerProcess:
         on_frame: Callable[[memoryview], None],
         on_end: Callable[[], None],
     ) -> None:
-        self._process: subprocess.Popen[bytes]
         own, other = socket.socketpair()
         with other:
             try:
-                self._process = subprocess.Popen(
-                    COMMAND,
-                    stdin=other.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    # Ctrl-C in the terminal is for the run, which may let its calls finish.
-                    start_new_session=True,
-                )
+                self._process = _start(other)
             except OSError:
                 own.close()
                 raise
@@ -83,3 +77,19 @@ class WorkerProcess:
         if not said:
             self._loop.remove_reader(self._errors)
         self._said = (self._said + said)[-KEPT_BYTES:]
+
+
+def _start(connection: socket.socket) -> subprocess.Popen[bytes]:
+    """A worker inherits that signals are held back, until it ignores them: none reaches it in between."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+    try:
+        return subprocess.Popen(
+            COMMAND,
+            stdin=connection.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # Ctrl-C in the terminal is for the run, which may let its calls finish.
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

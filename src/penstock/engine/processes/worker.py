@@ -30,6 +30,7 @@ from penstock.engine.processes.messages import (
     encode_settings,
     told,
 )
+from penstock.engine.processes.process import IGNORED_SIGNALS
 from penstock.engine.scope import Lane
 from penstock.errors import UsageError
 from penstock.models import Failure, Fault
@@ -114,8 +115,9 @@ class Worker:
 
 def main() -> None:
     """Be a worker, to which nobody but its driver says when to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     if sys.platform == "linux":
         # Else a worker that is held up, and does not see that its driver was killed, would live on.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

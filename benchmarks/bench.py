@@ -35,6 +35,7 @@ class Ran(msgspec.Struct, frozen=True):
     first_s: float
     sent_mb_per_s: float
     received_mb_per_s: float
+    upstream: float
     others: float
 
 
@@ -139,6 +140,7 @@ def _ran(job: Job, measured: Measured, arrivals: Arrivals) -> Ran:
         first_s=arrivals.first_s - measured.began_s,
         sent_mb_per_s=arrivals.received_bytes / measured.seconds / 1e6,
         received_mb_per_s=arrivals.sent_bytes / measured.seconds / 1e6,
+        upstream=measured.upstream,
         others=measured.others,
     )
 

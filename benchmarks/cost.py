@@ -2,14 +2,16 @@
 
 from statistics import median
 
-from benchmarks.bench import Bench, Failed, Ran, Shown
+from benchmarks.bench import Bench, Ran, Shown
 from benchmarks.contenders import ALL, BARE_PYREQWEST, PENSTOCK, Contender, Job
+from benchmarks.plot import PICTURE, draw
 from benchmarks.results import Table, figure
 from benchmarks.tasks import make_rows
 
 CONCURRENCY = 200
 LASTS_S = 8.0
 QUICKLY_S = 3.0
+FEWEST = 3 * CONCURRENCY
 HEAD = [
     "contender",
     "rows",
@@ -26,21 +28,17 @@ NOTE = (
 )
 
 
-def compare(bench: Bench, answer_kb: int = 1) -> list[Shown]:
-    """Every contender in turns, with as many rows as fill the time."""
+def cost(bench: Bench) -> list[Table]:
+    """Every contender in turns, with as many rows as fill the time; the picture of it is left in the bench's folder."""
     lasts_s = QUICKLY_S if bench.quick else LASTS_S
-    jobs = [(contender, _job(bench, contender, lasts_s, answer_kb)) for contender in ALL]
-    return bench.in_turns(jobs)
+    shown = bench.in_turns([(contender, _job(bench, contender, lasts_s)) for contender in ALL])
+    bare = next(one for one in shown if one.contender is BARE_PYREQWEST)
+    (bench.folder / PICTURE).write_text(draw(shown))
+    title = f"Cost of a call: {CONCURRENCY} at once, answers of 1 kB without delay"
+    return [Table(title, HEAD, [_line(one, bare) for one in shown], NOTE), _contenders()]
 
 
-def table(shown: list[Shown], title: str) -> Table:
-    """A line for each contender."""
-    bare = next(one for one in shown if one.contender.name == BARE_PYREQWEST.name)
-    return Table(title, HEAD, [_line(one, bare) for one in shown], NOTE)
-
-
-def contenders() -> Table:
-    """Who takes part, and what each does besides sending."""
+def _contenders() -> Table:
     lines = [[one.name, one.version, one.keeps, one.lacks or "–"] for one in ALL]
     return Table("Contenders", ["contender", "version", "does", "does not"], lines)
 
@@ -51,16 +49,16 @@ def ratios(one: Shown, bare: Shown) -> list[float]:
     return [ours.cpu_us / floor.cpu_us for ours, floor in pairs if isinstance(ours, Ran) and isinstance(floor, Ran)]
 
 
-def _job(bench: Bench, contender: Contender, lasts_s: float, answer_kb: int) -> Job:
-    count = round(contender.roughly_per_s * lasts_s / (1 if answer_kb == 1 else 2))
-    if contender in (BARE_PYREQWEST, PENSTOCK):
-        count = round(PENSTOCK.roughly_per_s * lasts_s * (1 if answer_kb == 1 else 0.5))
+def _job(bench: Bench, contender: Contender, lasts_s: float) -> Job:
+    """The bare loop has as many rows as Penstock, beside which it stands."""
+    paced = PENSTOCK if contender is BARE_PYREQWEST else contender
+    count = max(round(paced.roughly_per_s * lasts_s), FEWEST)
     rows = bench.file(f"{count}.jsonl", make_rows, count)
-    return Job(rows, count, bench.server.base_url(0.0, answer_kb), CONCURRENCY)
+    return Job(rows, count, bench.server.at_once, CONCURRENCY)
 
 
 def _line(one: Shown, bare: Shown) -> list[str]:
-    if isinstance(one.failure, Failed):
+    if one.failure is not None:
         return [one.contender.name, f"failed: {one.failure.reason}", *["–"] * (len(HEAD) - 2)]
     beside = ratios(one, bare)
     return [

@@ -25,8 +25,8 @@ class Measured(msgspec.Struct, frozen=True):
     """What one command took with all its threads and child processes, from its start to its end.
 
     `cpu_s` is user and system time. `peak_mb` sums the peaks of all its processes. `cpu_samples` are pairs of a time,
-    in seconds since the epoch, and the CPU that it had taken until then. `others` is how many cores everything else on
-    the machine but the `upstream` kept busy meanwhile.
+    in seconds since the epoch, and the CPU that it had taken until then. `upstream` and `others` are how many cores the
+    upstream and everything else on the machine kept busy meanwhile.
     """
 
     began_s: float
@@ -34,6 +34,7 @@ class Measured(msgspec.Struct, frozen=True):
     cpu_s: float
     peak_mb: float
     cpu_samples: tuple[tuple[float, float], ...]
+    upstream: float
     others: float
 
     def cpu_until(self, moment_s: float) -> float:
@@ -57,7 +58,7 @@ def measure(
 ) -> Measured:
     """Run a command in `folder`. Raises `CommandFailed`, also where it takes longer than `longest_s`."""
     output = folder / OUTPUT
-    busy_s = _busy_s() - _cpu_of(upstream)
+    busy_s, upstream_s = _busy_s(), _cpu_of(upstream)
     with output.open("wb") as file:
         began_s = time.time()
         process = subprocess.Popen(
@@ -77,9 +78,17 @@ def measure(
     if process.returncode != 0:
         raise CommandFailed(f"took longer than {longest_s:.0f} s" if timed_out else _last_line(output, process))
     cpu_s = usage.ru_utime + usage.ru_stime
-    others_s = _busy_s() - _cpu_of(upstream) - busy_s - cpu_s
-    peak_mb = sampler.peak_mb or usage.ru_maxrss / 1024
-    return Measured(began_s, seconds, cpu_s, peak_mb, tuple(sampler.cpu_samples), max(0.0, others_s / seconds))
+    upstream_s = _cpu_of(upstream) - upstream_s
+    others_s = _busy_s() - busy_s - upstream_s - cpu_s
+    return Measured(
+        began_s=began_s,
+        seconds=seconds,
+        cpu_s=cpu_s,
+        peak_mb=sampler.peak_mb or usage.ru_maxrss / 1024,
+        cpu_samples=tuple(sampler.cpu_samples),
+        upstream=upstream_s / seconds,
+        others=max(0.0, others_s / seconds),
+    )
 
 
 class _Sampler(threading.Thread):

@@ -4,7 +4,7 @@ import json
 
 PROSE = (
     "The parcel left the depot on Tuesday and was scanned twice on its way north. Its label says “fragile – this side "
-    "up”, and the driver's note adds: \"two flights of stairs, ring twice\". Nothing in the record points to damage; "
+    'up”, and the driver\'s note adds: "two flights of stairs, ring twice". Nothing in the record points to damage; '
     "what delayed it was a closed road near Malmö, which cost the round about forty minutes.\n\n"
 )
 """Quotation marks, a line break and letters beyond ASCII: what a decoder meets in real text."""
@@ -19,7 +19,7 @@ def chat_answer(size: int) -> bytes:
 
 
 def _encode(content: str) -> bytes:
-    message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+    message: dict[str, object] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     words = len(content.split())
     answer = {
         "id": "chatcmpl-CfPq7ZbVn2yT0aKx3LrWm5HsUeD1g",

@@ -83,7 +83,7 @@ class Bench:
         return path if path.exists() else make(path, *arguments)
 
     def in_turns(self, jobs: Sequence[tuple[Contender, Job]], rounds: int | None = None) -> list[Shown]:
-        """Each contender once, then each again: all of them meet the same machine. One that fails is not asked again."""
+        """Each contender once, then each again, so that all meet the same machine; but not one that has failed."""
         seen: dict[str, list[Ran | Failed]] = {contender.name: [] for contender, _ in jobs}
         for number in range(rounds or self.rounds):
             for contender, job in jobs:

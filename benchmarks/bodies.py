@@ -11,7 +11,9 @@ IMAGE_BYTES = 300_000
 LONG_ANSWER_KB = 20
 CONTENDERS = (BARE_PYREQWEST, PENSTOCK, BARE_AIOHTTP, BY_HAND, LM_DELUGE)
 HEAD = ["bodies", "contender", "rows", "req/s", "sent", "received", "CPU per request", "peak memory"]
-NOTE = f"{CONCURRENCY} at once, answers without delay; whole processes. MB/s are on the wire, as the server counts them."
+NOTE = (
+    f"{CONCURRENCY} at once, answers without delay; whole processes. MB/s are on the wire, as the server counts them."
+)
 
 
 def bodies(bench: Bench) -> Table:

@@ -45,11 +45,12 @@ NOTE = (
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One way to go wrong, and whether the request has been sent by then."""
+    """One way to go wrong, whether the request has been sent by then, and which limit of time is a short one."""
 
     name: str
     sent: bool
     serving: Callable[[], AbstractContextManager[str]]
+    short: str = "total_s"
 
 
 def conduct(server: Provider) -> Table:
@@ -57,7 +58,7 @@ def conduct(server: Provider) -> Table:
     lines = []
     for fault in _faults(server):
         with fault.serving() as url:
-            told = {client: _probe(client, url) for client in CLIENTS}
+            told = {client: _probe(client, url, fault.short) for client in CLIENTS}
         cells = [_judge(client, told[client], sent=fault.sent) for client in CLIENTS]
         lines.append([fault.name, "sent" if fault.sent else "not sent", *cells])
     lines.append(["cancelled before the answer", "sent", *map(_cancelled, CLIENTS)])
@@ -76,19 +77,19 @@ def _faults(server: Provider) -> list[Fault]:
     untrusted = server.base_url(0.0, tls=True) + "/chat/completions"
     return [
         Fault("connection refused", False, refusing),
-        Fault("connecting takes too long", False, never_accepting),
-        Fault("certificate not trusted", False, partial(nullcontext, untrusted)),
+        Fault("connecting takes too long", False, never_accepting, "connect_s"),
+        Fault("certificate not trusted", False, lambda: nullcontext(untrusted)),
         Fault("reset after the request", True, partial(going_wrong, reset)),
         Fault("closed after the request", True, partial(going_wrong, close)),
         Fault("body cut short", True, partial(going_wrong, cut)),
-        Fault("no answer in time", True, partial(going_wrong, silence)),
+        Fault("no answer within the time of the call", True, partial(going_wrong, silence)),
+        Fault("no answer within the time of a read", True, partial(going_wrong, silence), "read_s"),
     ]
 
 
-def _probe(client: str, url: str) -> dict[str, Any]:
-    done = subprocess.run(
-        _command(client, url), capture_output=True, check=True, env=environment(), timeout=ENDS_WITHIN_S
-    )
+def _probe(client: str, url: str, short: str) -> dict[str, Any]:
+    command = [*_command(client, url), "--short", short]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment(), timeout=ENDS_WITHIN_S)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 

@@ -63,7 +63,7 @@ class Penstock(Contender, frozen=True):
         words = ["--base-url", job.base_url, "--model", MODEL, "--timeout", str(TIMEOUT_S), "--fresh"]
         words += ["--concurrency", str(job.concurrency), *self.options]
         asks = [] if _has_messages(job.rows) else ["--prompt", "Classify: {{ text }}"]
-        trusts = ["--ca-file", job.ca_file] if job.ca_file else []
+        trusts: list[str | Path] = ["--ca-file", job.ca_file] if job.ca_file else []
         return [OWN.parent / "penstock", "run", job.rows, "-o", output, *words, *asks, *trusts]
 
 

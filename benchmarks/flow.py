@@ -16,7 +16,18 @@ NOTE = (
     "The ideal is concurrency ÷ latency. “Share” is after the first second and before the last call, as the server saw "
     "it; “whole process” is from the start of the command to its end, with the last calls that fly alone."
 )
-HEAD = ["contender", "at once", "latency", "TLS", "rows", "req/s", "share", "share, whole process", "CPU", "peak memory"]
+HEAD = [
+    "contender",
+    "at once",
+    "latency",
+    "TLS",
+    "rows",
+    "req/s",
+    "share",
+    "share, whole process",
+    "CPU",
+    "peak memory",
+]
 
 
 def flow(bench: Bench) -> Table:

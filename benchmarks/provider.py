@@ -24,7 +24,7 @@ MODULE_FILES = ("ndk_http_module.so", "ngx_http_echo_module.so")
 STARTS_WITHIN_S = 10.0
 LATENCIES_S = (0.0, 0.1, 1.0, 2.0)
 ANSWERS_KB = (1, 20)
-FLUSHED_AFTER_S = 0.2
+FLUSHED_AFTER_S = 0.05
 WORD_BYTES = 2_000
 """nginx takes no longer word in its configuration than 4,096 bytes."""
 

@@ -1,8 +1,8 @@
 """Penstock beside the least that could do its work and beside its peers, on this machine.
 
-    python -m benchmarks.run                     everything; writes benchmarks/results.md and results.svg (20 to 30 minutes)
-    python -m benchmarks.run --quick             short runs, to be looked at; writes under benchmarks/work/ (2 minutes)
-    python -m benchmarks.run --only cost,flow    some tables; writes under benchmarks/work/
+    python -m benchmarks.run                     everything; writes results.md and results.svg (20 to 30 minutes)
+    python -m benchmarks.run --quick             short runs, to be looked at; writes under work/ (2 minutes)
+    python -m benchmarks.run --only cost,flow    some tables; writes under work/
 
 Everything is on loopback. Environments of the peers are made when they are first used.
 """
@@ -62,7 +62,9 @@ def main() -> int:
     others = mean(bench.others) if bench.others else 0.0
     whole = not arguments.quick and list(arguments.only) == list(TABLES)
     target = HERE if whole else WORK
-    setting = Setting(arguments.rounds, load, others, "make bench" if whole else " ".join(["benchmarks.run", *sys.argv[1:]]))
+    setting = Setting(
+        arguments.rounds, load, others, "make bench" if whole else " ".join(["benchmarks.run", *sys.argv[1:]])
+    )
     picture = WORK / PICTURE
     text = page(tables, setting, PICTURE if picture.exists() else None)
     if whole:

@@ -14,11 +14,23 @@ Post = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 
 
 class Setting(NamedTuple):
-    """How a client is opened: connections to hold, seconds a call may take, and an authority to trust besides."""
+    """How a client is opened: connections to hold, an authority to trust besides, and its three limits of time."""
 
     concurrency: int
-    timeout_s: float
-    ca_file: str | None
+    ca_file: str | None = None
+    total_s: float = 120.0
+    connect_s: float = 10.0
+    read_s: float = 120.0
+
+    @property
+    def authority(self) -> bytes | None:
+        """The certificate of that authority."""
+        return Path(self.ca_file).read_bytes() if self.ca_file else None
+
+    @property
+    def limits(self) -> tuple[timedelta, timedelta, timedelta]:
+        """Of the whole call, of connecting, of one read."""
+        return timedelta(seconds=self.total_s), timedelta(seconds=self.connect_s), timedelta(seconds=self.read_s)
 
 
 @asynccontextmanager
@@ -26,11 +38,12 @@ async def pyreqwest(setting: Setting) -> AsyncIterator[Post]:
     """reqwest and rustls."""
     from pyreqwest.client import ClientBuilder
 
-    limit = timedelta(seconds=setting.timeout_s)
-    builder = ClientBuilder().http1_only().timeout(limit).pool_max_idle_per_host(setting.concurrency)
-    if setting.ca_file:
-        builder = builder.add_root_certificate_pem(Path(setting.ca_file).read_bytes())
-    async with builder.default_headers(HEADERS).build() as client:
+    total, connect, read = setting.limits
+    builder = ClientBuilder().http1_only().timeout(total).connect_timeout(connect).read_timeout(read)
+    builder = builder.pool_max_idle_per_host(setting.concurrency).default_headers(HEADERS)
+    if setting.authority:
+        builder = builder.add_root_certificate_pem(setting.authority)
+    async with builder.build() as client:
 
         async def post(url: str, body: bytes) -> tuple[int, bytes]:
             response = await client.post(url).body_bytes(body).build().send()
@@ -44,10 +57,13 @@ async def wreq(setting: Setting) -> AsyncIterator[Post]:
     """Forks of hyper and BoringSSL's bindings."""
     import wreq as library
 
+    total, connect, read = setting.limits
     trust: dict[str, Any] = {"tls_verify": Path(setting.ca_file)} if setting.ca_file else {}
     client = library.Client(
         http1_only=True,
-        timeout=timedelta(seconds=setting.timeout_s),
+        timeout=total,
+        connect_timeout=connect,
+        read_timeout=read,
         pool_max_idle_per_host=setting.concurrency,
         headers=HEADERS,
         **trust,
@@ -66,10 +82,12 @@ async def pyqwest(setting: Setting) -> AsyncIterator[Post]:
     from pyqwest import Client, HTTPTransport, HTTPVersion
 
     transport = HTTPTransport(
-        tls_ca_cert=Path(setting.ca_file).read_bytes() if setting.ca_file else None,
+        tls_ca_cert=setting.authority,
         tls_include_system_certs=not setting.ca_file,
         http_version=HTTPVersion.HTTP1,
-        timeout=setting.timeout_s,
+        timeout=setting.total_s,
+        connect_timeout=setting.connect_s,
+        read_timeout=setting.read_s,
         pool_max_idle_per_host=setting.concurrency,
         enable_otel=False,
     )
@@ -90,7 +108,7 @@ async def aiohttp(setting: Setting) -> AsyncIterator[Post]:
 
     trust = ssl.create_default_context(cafile=setting.ca_file) if setting.ca_file else True
     connector = TCPConnector(limit=setting.concurrency, ssl=trust)
-    limit = ClientTimeout(setting.timeout_s)
+    limit = ClientTimeout(total=setting.total_s, sock_connect=setting.connect_s, sock_read=setting.read_s)
     async with ClientSession(connector=connector, headers=HEADERS, timeout=limit) as session:
 
         async def post(url: str, body: bytes) -> tuple[int, bytes]:

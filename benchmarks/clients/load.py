@@ -10,7 +10,6 @@ from benchmarks.clients.adapters import CLIENTS, Post, Setting
 
 MESSAGE = {"role": "user", "content": "Classify: The quick brown fox jumps over the lazy dog and goes home."}
 BODY = json.dumps({"model": "gpt-4o", "messages": [MESSAGE]}).encode()
-TIMEOUT_S = 120.0
 
 
 async def work(post: Post, url: str, todo: Iterator[int]) -> None:
@@ -22,7 +21,7 @@ async def work(post: Post, url: str, todo: Iterator[int]) -> None:
 
 async def main(arguments: argparse.Namespace) -> None:
     """Send them all."""
-    setting = Setting(arguments.concurrency, TIMEOUT_S, arguments.ca_file)
+    setting = Setting(arguments.concurrency, arguments.ca_file)
     todo = iter(range(arguments.count))
     async with CLIENTS[arguments.client](setting) as post:
         await asyncio.gather(*(work(post, arguments.url, todo) for _ in range(arguments.concurrency)))

@@ -1,4 +1,4 @@
-"""One call over one client, and how it ended, as JSON: `probe CLIENT URL [--cancelled]`.
+"""One call over one client, and how it ended, as JSON: `probe CLIENT URL [--short LIMIT | --cancelled]`.
 
 With `--cancelled` the task that awaits the call is cancelled when a line comes on standard input; the process lives on
 until standard input ends, for a client that closes its connections only then has not cancelled anything.
@@ -14,8 +14,7 @@ import uvloop
 from benchmarks.clients.adapters import CLIENTS, Setting
 from benchmarks.clients.load import BODY
 
-TIMEOUT_S = 1.0
-LONGER_S = 60.0
+SHORT_S = 1.0
 
 
 def told(error: BaseException) -> dict[str, Any]:
@@ -27,7 +26,9 @@ def told(error: BaseException) -> dict[str, Any]:
 
 async def call(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make the call to its end."""
-    async with CLIENTS[arguments.client](Setting(1, TIMEOUT_S, None)) as post:
+    short: dict[str, float] = {arguments.short: SHORT_S}
+    setting = Setting(1, None, **short)
+    async with CLIENTS[arguments.client](setting) as post:
         try:
             status, _ = await post(arguments.url, BODY)
         except Exception as error:
@@ -38,7 +39,7 @@ async def call(arguments: argparse.Namespace) -> dict[str, Any]:
 async def cancel(arguments: argparse.Namespace) -> dict[str, Any]:
     """Begin the call, cancel it when told, and live on until told to end."""
     loop = asyncio.get_running_loop()
-    async with CLIENTS[arguments.client](Setting(1, LONGER_S, None)) as post:
+    async with CLIENTS[arguments.client](Setting(1)) as post:
 
         async def send() -> None:
             await post(arguments.url, BODY)
@@ -55,6 +56,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("client")
     parser.add_argument("url")
+    parser.add_argument("--short", choices=["total_s", "connect_s", "read_s"], default="total_s")
     parser.add_argument("--cancelled", action="store_true")
     given = parser.parse_args()
     sys.stdout.write(json.dumps(uvloop.run((cancel if given.cancelled else call)(given))) + "\n")

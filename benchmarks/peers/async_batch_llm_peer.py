@@ -16,9 +16,7 @@ def prompts(job: Job) -> Iterator[tuple[str, str]]:
 
 async def main(job: Job) -> None:
     """Send every row."""
-    strategy = llm(
-        f"openai-compatible:{MODEL}", base_url=job.base_url, api_key="none", max_connections=job.concurrency
-    )
+    strategy = llm(f"openai-compatible:{MODEL}", base_url=job.base_url, api_key="none", max_connections=job.concurrency)
     config = ProcessorConfig(
         concurrency=job.concurrency,
         attempt_timeout=TIMEOUT_S,

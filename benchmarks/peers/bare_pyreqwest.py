@@ -6,7 +6,6 @@ It reads the same rows, a row at a time, and sends the same bodies. It keeps not
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import uvloop
 from benchmarks.peers.job import TIMEOUT_S, Job, read_job
@@ -25,8 +24,8 @@ async def main(job: Job) -> None:
     """Send every row."""
     builder = ClientBuilder().http1_only().timeout(timedelta(seconds=TIMEOUT_S))
     builder = builder.pool_max_idle_per_host(job.concurrency).default_headers({"content-type": "application/json"})
-    if job.ca_file:
-        builder = builder.add_root_certificate_pem(Path(job.ca_file).read_bytes())
+    if job.authority:
+        builder = builder.add_root_certificate_pem(job.authority)
     todo = job.bodies()
     async with builder.build() as client:
         await asyncio.gather(*(work(client, job.url, todo) for _ in range(job.concurrency)))

@@ -25,6 +25,11 @@ class Job:
     ca_file: str | None
 
     @property
+    def authority(self) -> bytes | None:
+        """The certificate to trust besides, where there is one."""
+        return Path(self.ca_file).read_bytes() if self.ca_file else None
+
+    @property
     def url(self) -> str:
         """Where chat completions are asked for."""
         return f"{self.base_url}/chat/completions"

@@ -15,7 +15,12 @@ async def main(job: Job) -> None:
     """Send every row and write the answers at the end."""
     os.environ["BENCH_API_KEY"] = "none"
     register_model(
-        id="bench", name="gpt-4o", api_base=job.base_url, api_key_env_var="BENCH_API_KEY", input_cost=2.5, output_cost=10
+        id="bench",
+        name="gpt-4o",
+        api_base=job.base_url,
+        api_key_env_var="BENCH_API_KEY",
+        input_cost=2.5,
+        output_cost=10,
     )
     client = LLMClient(
         "bench",

@@ -8,7 +8,7 @@ import msgspec
 from benchmarks.bench import Ran, Shown
 
 PICTURE = "results.svg"
-LABELS, PANEL, GAP, ROW, TOP, BOTTOM = 190, 330, 60, 28, 58, 30
+LABELS, PANEL, GAP, ROW, TOP, BOTTOM = 200, 330, 60, 28, 58, 30
 WIDTH = LABELS + 2 * PANEL + GAP + 50
 INK, PALE, OURS, THEIRS = "#1f2328", "#d1d9e0", "#0969da", "#6e7781"
 

@@ -28,7 +28,7 @@ def bodies(bench: Bench) -> Table:
 
 
 def _jobs(bench: Bench) -> dict[str, Job]:
-    few, many = (300, 4_000) if bench.quick else (2_000, 20_000)
+    few, many = (300, 4_000) if bench.quick else (1_000, 10_000)
     at_once = bench.server.at_once
     long_answers = bench.server.base_url(0.0, LONG_ANSWER_KB)
     prompts = bench.file("prompts.jsonl", make_long_rows, few, PROMPT_BYTES)

@@ -27,7 +27,8 @@ class Contender(msgspec.Struct, frozen=True):
     """One that takes part.
 
     `environment` is the name of its lock file, or none where it runs in Penstock's own. `roughly_per_s` is about what
-    it does where answers take no time: it only says how many rows fill the time that a run is to take.
+    it does where answers take no time, `most_at_once` how many calls it can have in flight whatever it is told: they
+    only say how many rows fill the time that a run is to take.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Contender(msgspec.Struct, frozen=True):
     roughly_per_s: int
     keeps: str
     lacks: str
+    most_at_once: int | None = None
 
     @property
     def version(self) -> str:
@@ -44,6 +46,11 @@ class Contender(msgspec.Struct, frozen=True):
         if self.environment is None or self.package is None:
             return "this checkout"
         return versions_of(self.environment)[self.package]
+
+    def reaches_per_s(self, concurrency: int, latency_s: float) -> float:
+        """About what it does at best where answers take so long."""
+        at_once = min(concurrency, self.most_at_once or concurrency)
+        return min(self.roughly_per_s, at_once / latency_s) if latency_s else self.roughly_per_s
 
     def command(self, job: Job, output: Path) -> list[str | Path]:
         """How it is run. Raises `NoEnvironment`."""
@@ -102,6 +109,7 @@ BY_HAND = Contender(
     roughly_per_s=3_500,
     keeps="an output line per answer",
     lacks="resume, retries, limits, costs, input order; 100 connections at most",
+    most_at_once=100,
 )
 LM_DELUGE = Contender(
     name="lm-deluge",

@@ -52,7 +52,7 @@ def ratios(one: Shown, bare: Shown) -> list[float]:
 def _job(bench: Bench, contender: Contender, lasts_s: float) -> Job:
     """The bare loop has as many rows as Penstock, beside which it stands."""
     paced = PENSTOCK if contender is BARE_PYREQWEST else contender
-    count = max(round(paced.roughly_per_s * lasts_s), FEWEST)
+    count = max(round(paced.reaches_per_s(CONCURRENCY, 0.0) * lasts_s), FEWEST)
     rows = bench.file(f"{count}.jsonl", make_rows, count)
     return Job(rows, count, bench.server.at_once, CONCURRENCY)
 

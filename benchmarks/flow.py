@@ -9,6 +9,7 @@ CASES = ((2_000, 1.0, False), (5_000, 1.0, False), (5_000, 1.0, True), (5_000, 2
 """Calls at once, seconds that an answer takes, and whether over TLS."""
 WAVES = 10
 FEWER_WAVES = 5
+FEWEST_WAVES = 2
 MODERATE = (200, 0.1)
 MANY = (2_000, 1.0)
 PATIENCE_S = 8.0
@@ -58,9 +59,8 @@ def _shares(bench: Bench, concurrency: int, latency_s: float, title: str) -> Tab
 
 
 def _job(bench: Bench, contender: Contender, concurrency: int, latency_s: float) -> Job:
-    """As many rows as it gets through in the time: the ideal, or what it does where answers take no time."""
-    ideal_per_s = concurrency / latency_s
-    count = round(min(ideal_per_s, contender.roughly_per_s) * PATIENCE_S)
+    """As many rows as it gets through in the time, but enough that all its calls are in flight for a while."""
+    count = max(round(contender.reaches_per_s(concurrency, latency_s) * PATIENCE_S), FEWEST_WAVES * concurrency)
     rows = bench.file(f"{count}.jsonl", make_rows, count)
     return Job(rows, count, bench.server.base_url(latency_s), concurrency, latency_s)
 

@@ -9,7 +9,7 @@ from benchmarks.environments import python_of
 from benchmarks.results import Table, figure
 
 CONCURRENCY = 200
-COUNT = 60_000
+COUNT = 30_000
 QUICK_COUNT = 8_000
 HELD = 2_000
 HELD_BEFORE = 100

@@ -39,6 +39,9 @@ chaos: install
 bench: install
 	$(BIN)/python -m benchmarks.run
 
+bench-quick: install
+	$(BIN)/python -m benchmarks.run --quick
+
 docs: install
 	$(BIN)/python docs/generate.py --check
 
@@ -53,9 +56,12 @@ lock:
 	.venv-lock/bin/uv pip compile --quiet --upgrade $(LOCK) pyproject.toml -o requirements/core.txt
 	.venv-lock/bin/uv pip compile --quiet --upgrade $(LOCK) --extra all pyproject.toml -o requirements/all.txt
 	.venv-lock/bin/uv pip compile --quiet --upgrade $(LOCK) --extra all --group dev pyproject.toml -o requirements/dev.txt
+	cd benchmarks/requirements && for name in *.in; do \
+		../../.venv-lock/bin/uv pip compile --quiet --upgrade $(LOCK) $$name -o $${name%.in}.txt || exit 1; \
+	done
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 clean:
-	rm -rf .venv .venv-e2e .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-e2e .venv-lock benchmarks/.venv-* benchmarks/work build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: all install demo lint types test shake e2e chaos bench docs fix lock clean
+.PHONY: all install demo lint types test shake e2e chaos bench bench-quick docs fix lock clean

@@ -4,79 +4,83 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from statistics import median
+from pathlib import Path
 
 import msgspec
-from benchmarks.measure import Measured
+from benchmarks.environments import REQUIREMENTS, versions_of
 
-COST_HEAD = ["rows", "round", "bare loop, CPU", "penstock, CPU", "ratio", "bare loop", "penstock", "penstock, peak"]
-FLOW_HEAD = ["at once", "ideal", "taken", "fastest and slowest", "share of the ideal", "peak"]
+from penstock.version import __version__
 
-Pair = tuple[Measured, Measured]
-"""One round: the bare loop, then Penstock."""
+CPU_MODEL = b"model name"
+NAMED = ("lm-deluge", "flexllm", "async-batch-llm", "litellm", "aiohttp", "pyreqwest", "wreq", "pyqwest")
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One thing that was measured."""
+    """One thing that was measured. `note` stands above it and says how to read it."""
 
     title: str
     head: Sequence[str]
     lines: Sequence[Sequence[str]]
+    note: str = ""
 
     def markdown(self) -> str:
         """As it stands on the page."""
         rows = [self.head, ["---"] * len(self.head), *self.lines]
-        return f"## {self.title}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        note = f"{self.note}\n\n" if self.note else ""
+        return f"## {self.title}\n\n{note}" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def cost_lines(size: int, pairs: Sequence[Pair]) -> list[list[str]]:
-    """A line for each round, and one of medians. CPU is all of the process, its start-up included."""
-    lines = [_cost_line(size, str(number), [pair]) for number, pair in enumerate(pairs, 1)]
-    return [*lines, _cost_line(size, "**median**", pairs)]
+class Setting(msgspec.Struct, frozen=True):
+    """What a measurement was made on: the load before it, and the cores that others kept busy during it."""
+
+    rounds: int
+    load: float
+    others: float
+    command: str
 
 
-def flow_line(concurrency: int, ideal_s: float, runs: Sequence[Measured]) -> list[str]:
-    """The median of the runs beside the time that the waiting alone takes."""
-    times_s = sorted(run.seconds for run in runs)
-    taken_s = median(times_s)
-    peak_mb = max(run.peak_mb for run in runs)
-    return [
-        f"{concurrency:,}",
-        f"{ideal_s:.1f} s",
-        f"{taken_s:.1f} s",
-        f"{times_s[0]:.1f} to {times_s[-1]:.1f} s",
-        f"{ideal_s / taken_s:.0%}",
-        f"{peak_mb:.0f} MB",
-    ]
-
-
-def page(tables: Sequence[Table], rounds: int, load: float) -> str:
+def page(tables: Sequence[Table], setting: Setting, picture: str | None) -> str:
     """The whole page."""
-    machine = [
+    first = Table("Machine", ["what", "value"], _machine(setting))
+    shown = f"![Requests per second and CPU per request]({picture})\n\n" if picture else ""
+    head = f"# Results\n\nWritten by `{setting.command}`. How to read it: [performance](../docs/performance.md).\n\n"
+    return head + shown + "\n".join(table.markdown() for table in [first, *tables])
+
+
+def figure(value: float | None, unit: str = "", digits: int = 0) -> str:
+    """A number as it stands in a table."""
+    return "–" if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def percent(value: float | None) -> str:
+    """A share as it stands in a table."""
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _machine(setting: Setting) -> list[list[str]]:
+    lines = [
         ["date", f"{datetime.now(UTC):%Y-%m-%d}"],
-        ["machine", f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"],
+        ["machine", f"{os.cpu_count()} cores{_processor()}, {platform.system()} {platform.machine()}"],
         ["Python", platform.python_version()],
-        ["load average at the start", f"{load:.1f}"],
-        ["rounds", str(rounds)],
+        ["penstock", __version__],
+        ["others", ", ".join(f"{name} {version}" for name, version in _versions().items())],
+        ["rounds", str(setting.rounds)],
+        ["load average at the start", f"{setting.load:.1f}"],
+        ["cores kept busy by other work meanwhile", f"{setting.others:.1f}"],
     ]
-    if load > 1:
-        machine.append(["beware", "other work was running on the machine; times are longer than they need be"])
-    first = Table("Machine", ["what", "value"], machine)
-    return "# Results\n\nWritten by `make bench`.\n\n" + "\n".join(table.markdown() for table in [first, *tables])
+    if setting.others > 0.2:
+        lines.append(["beware", "other work was running on the machine; times are longer than they need be"])
+    return lines
 
 
-def _cost_line(size: int, name: str, pairs: Sequence[Pair]) -> list[str]:
-    bare_us, ours_us = (median(pair[who].cpu_s for pair in pairs) / size * 1e6 for who in (0, 1))
-    bare_per_s, ours_per_s = (median(size / pair[who].seconds for pair in pairs) for who in (0, 1))
-    ratio = median(ours.cpu_s / bare.cpu_s for bare, ours in pairs)
-    peak_mb = max(ours.peak_mb for _, ours in pairs)
-    return [
-        f"{size:,}",
-        name,
-        f"{bare_us:.0f} µs",
-        f"{ours_us:.0f} µs",
-        f"{ratio:.2f}",
-        f"{bare_per_s:,.0f} req/s",
-        f"{ours_per_s:,.0f} req/s",
-        f"{peak_mb:.0f} MB",
-    ]
+def _versions() -> dict[str, str]:
+    every: dict[str, str] = {}
+    for path in sorted(REQUIREMENTS.glob("*.txt")):
+        every |= versions_of(path.stem)
+    return {name: every[name] for name in NAMED}
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_bytes().splitlines() if information.exists() else []
+    return next((f" of {line.split(b':')[1].strip().decode()}" for line in lines if line.startswith(CPU_MODEL)), "")

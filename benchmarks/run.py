@@ -1,120 +1,102 @@
-"""What Penstock costs beside the least that could do its work, and how near it comes to what could be had.
+"""Penstock beside the least that could do its work and beside its peers, on this machine.
 
-    python -m benchmarks.run [--rounds 3] [--rows 20000 100000]
+    python -m benchmarks.run                     everything; writes results.md and results.svg (20 to 30 minutes)
+    python -m benchmarks.run --quick             short runs, to be looked at; writes under work/ (2 minutes)
+    python -m benchmarks.run --only cost,flow    some tables; writes under work/
 
-Everything is on loopback. The results go to `benchmarks/results.md`.
+Everything is on loopback. Environments of the peers are made when they are first used.
 """
 
 import argparse
 import logging
 import os
+import resource
 import shutil
-import statistics
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 
-from benchmarks import measure, provider, results
-
-from penstock.simulator import running
+from benchmarks import provider
+from benchmarks.bench import Bench
+from benchmarks.bodies import bodies
+from benchmarks.cost import cost
+from benchmarks.flow import flow, shares
+from benchmarks.http_clients import clients
+from benchmarks.plot import PICTURE
+from benchmarks.processes import processes
+from benchmarks.results import Setting, Table, page
+from benchmarks.start_up import start_up
 
 HERE = Path(__file__).parent
 WORK = HERE / "work"
-CONCURRENCY = 200
-MANY_AT_ONCE = (2000, 5000)
-MANY_ROWS = 20_000
-VERY_MANY_ROWS = 1_000_000
-LIMITS = (5_000, 50_000)
+ROUNDS = 3
+TABLES: dict[str, Callable[[Bench], list[Table]]] = {
+    "cost": cost,
+    "flow": lambda bench: [flow(bench)],
+    "shares": shares,
+    "processes": processes,
+    "bodies": lambda bench: [bodies(bench)],
+    "start": lambda bench: [start_up(bench)],
+    "clients": clients,
+}
+"""Every measurement by the name that `--only` knows, in the order of the page."""
+QUICK = ("cost", "flow", "bodies", "start", "clients")
 
 _log = logging.getLogger("bench")
 
 
 def main() -> int:
-    """Measure everything and write the results; 2 where nginx is missing."""
-    parser = argparse.ArgumentParser(prog="make bench", description="Measure Penstock on this machine.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each thing is measured")
-    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000], help="sizes of the cost comparison")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    """Measure and write the page; 2 where nginx is missing."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if not provider.is_installed():
         _log.error("The benchmark needs nginx with the echo module: %s", provider.NEEDED)
         return 2
-    load = os.getloadavg()[0]
+    _raise_open_files()
     shutil.rmtree(WORK, ignore_errors=True)
+    load = os.getloadavg()[0]
     with provider.serving(WORK / "nginx") as server:
-        bench = Bench(server, arguments.rounds)
-        tables = [bench.cost(arguments.rows), bench.flow(), bench.size(), bench.start_up()]
-    (HERE / "results.md").write_text(results.page(tables, arguments.rounds, load))
-    shutil.rmtree(WORK)
+        bench = Bench(server, WORK, arguments.rounds, quick=arguments.quick)
+        tables = [table for name in arguments.only for table in TABLES[name](bench)]
+    others = mean(bench.others) if bench.others else 0.0
+    whole = not arguments.quick and list(arguments.only) == list(TABLES)
+    target = HERE if whole else WORK
+    setting = Setting(
+        arguments.rounds, load, others, "make bench" if whole else " ".join(["benchmarks.run", *sys.argv[1:]])
+    )
+    picture = WORK / PICTURE
+    text = page(tables, setting, PICTURE if picture.exists() else None)
+    if whole:
+        shutil.copy(picture, target / PICTURE)
+        shutil.rmtree(WORK)
+    (target / "results.md").write_text(text)
+    sys.stdout.write(text)
     return 0
 
 
-class Bench:
-    """The measurements, each told to the log as it is made."""
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure Penstock and its peers on this machine.")
+    parser.add_argument("--quick", action="store_true", help="short runs, not for publishing")
+    parser.add_argument("--only", type=_names, help=f"tables by name, with commas: {','.join(TABLES)}")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured; {ROUNDS}, or 1 with --quick")
+    arguments = parser.parse_args()
+    arguments.only = arguments.only or (list(QUICK) if arguments.quick else list(TABLES))
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
+    return arguments
 
-    def __init__(self, server: provider.Provider, rounds: int) -> None:
-        self._server = server
-        self._rounds = rounds
 
-    def cost(self, sizes: list[int]) -> results.Table:
-        """CPU and memory per request beside the bare loop, in turns, so that both meet the same machine."""
-        lines = []
-        for size in sizes:
-            rows = measure.make_rows(WORK / f"{size}.jsonl", size)
-            pairs = []
-            for _ in range(self._rounds):
-                bare = measure.bare_loop(self._server.at_once, rows, CONCURRENCY, WORK)
-                ours = measure.penstock(self._server.at_once, rows, CONCURRENCY, WORK)
-                _log.info("%d rows: bare loop %s, penstock %s", size, bare, ours)
-                pairs.append((bare, ours))
-            lines += results.cost_lines(size, pairs)
-        return results.Table(
-            f"Cost of a request: {CONCURRENCY} at once, answers without delay", results.COST_HEAD, lines
-        )
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in TABLES]:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}, but {', '.join(TABLES)}")
+    return names
 
-    def flow(self) -> results.Table:
-        """How much of the ideal is had when thousands wait at once."""
-        rows = measure.make_rows(WORK / "flow.jsonl", MANY_ROWS)
-        lines = []
-        for concurrency in MANY_AT_ONCE:
-            runs = [
-                measure.penstock(self._server.in_a_second, rows, concurrency, WORK, "--order", "completion")
-                for _ in range(self._rounds)
-            ]
-            _log.info("%d at once: %s", concurrency, runs)
-            lines.append(results.flow_line(concurrency, MANY_ROWS / concurrency, runs))
-        return results.Table(f"Flow: {MANY_ROWS:,} rows, every answer after 1 s", results.FLOW_HEAD, lines)
 
-    def size(self) -> results.Table:
-        """Whether a very long source costs time before the first request, or memory."""
-        rows = measure.make_rows(WORK / "many.jsonl", VERY_MANY_ROWS)
-        first_s = statistics.median(self._first_request_s(rows) for _ in range(self._rounds))
-        lines = [["first request", f"{first_s:.2f} s after the start"]]
-        for limit in LIMITS:
-            ran = measure.penstock(self._server.at_once, rows, CONCURRENCY, WORK, "--limit", str(limit))
-            _log.info("--limit %d: %s", limit, ran)
-            lines.append([f"peak memory over the first {limit:,} rows", f"{ran.peak_mb:.0f} MB"])
-        return results.Table(f"A source of {VERY_MANY_ROWS:,} rows", ["what", "measured"], lines)
-
-    def _first_request_s(self, rows: Path) -> float:
-        with running() as sim:
-            began_s = time.perf_counter()
-            with measure.penstock_started(sim.base_url, rows, WORK):
-                sim.wait_requests(1)
-                return time.perf_counter() - began_s
-
-    def start_up(self) -> results.Table:
-        """How long the commands take that do next to nothing."""
-        commands: dict[str, list[str | Path]] = {
-            "`penstock --help`": [measure.BIN / "penstock", "--help"],
-            "`penstock status`": [measure.BIN / "penstock", "status"],
-            '`python -c "import penstock"`': [sys.executable, "-c", "import penstock"],
-        }
-        lines = [[words, f"{self._median_s(command):.2f} s"] for words, command in commands.items()]
-        return results.Table("Start-up", ["command", "time"], lines)
-
-    def _median_s(self, command: list[str | Path]) -> float:
-        return statistics.median(measure.measure(command, WORK).seconds for _ in range(self._rounds))
+def _raise_open_files() -> None:
+    """For every contender alike: each call in flight is an open file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

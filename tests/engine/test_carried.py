@@ -16,8 +16,8 @@ from penstock.engine.carried import Carried
 from penstock.events import Ending
 from penstock.journal.folder import JOURNAL_FILE
 from penstock.journal.journal import Journal
-from penstock.policy.flow import Flow
-from penstock.policy.rate import Limits
+from penstock.policy.changes import Changes
+from penstock.policy.rate import Limits, Rate
 from penstock.transport.fake import respond
 
 
@@ -109,9 +109,9 @@ def test_a_run_without_limits_does_not_read_its_last_minute(runs: Any, wall: Wal
     database.close()
     journal = Journal(runs.folder, answer_of)
     carried = Carried(journal, wall.clock)
-    carried.restore_run(Flow(), Limits())
+    carried.restore_run(Rate(Limits(), False, Changes()), Limits())
     with pytest.raises(msgspec.MsgspecError):
-        carried.restore_run(Flow(), Limits(rpm=10))
+        carried.restore_run(Rate(Limits(), False, Changes()), Limits(rpm=10))
     asyncio.run(journal.aclose())
 
 

@@ -25,7 +25,7 @@ types: install
 	$(BIN)/mypy
 
 test: install
-	$(BIN)/pytest -m "not chaos"
+	$(BIN)/pytest -m "not chaos" -n 4
 
 shake: install
 	PYTHONPATH=tests $(BIN)/pytest -p shaken -m "not chaos and not e2e"

@@ -23,12 +23,13 @@ class Question:
 
     def is_well(self, entry: Entry) -> bool:
         """Whether it is let in, and its provider is well."""
-        scope = entry.scope
-        return scope.serves(self._now_s) and scope.flow.healthy(self._now_s)
+        scope, now_s = entry.scope, self._now_s
+        return scope.serves(now_s) and scope.flow.healthy(now_s)
 
     def was_tried(self, entry: Entry) -> bool:
         """Whether the task failed there, or its first copy is there."""
-        return entry.scope in self._work.tried or entry.scope is self._avoid
+        scope, tried = entry.scope, self._work.tried
+        return scope is self._avoid or (bool(tried) and scope in tried)
 
     def is_ready(self, entry: Entry) -> bool:
         """Whether the task may go there now."""
@@ -36,9 +37,11 @@ class Question:
 
     def wait_s(self, entry: Entry) -> float | None:
         """Seconds until it may; None: ask when a call has landed; infinite: never."""
-        if entry not in self._waits_s:
-            self._waits_s[entry] = self._ask(entry.scope)
-        return self._waits_s[entry]
+        waits_s = self._waits_s
+        if entry not in waits_s:
+            waits_s[entry] = after_s = self._ask(entry.scope)
+            return after_s
+        return waits_s[entry]
 
     def _ask(self, scope: Scope) -> float | None:
         if not scope.serves(self._now_s):

@@ -63,6 +63,7 @@ class Choosing(Generic[C]):
         self._candidates = candidates
         lowest = min((candidate.tier for candidate in candidates), default=0)
         self._first = [candidate for candidate in candidates if candidate.tier == lowest]
+        self._even = len({candidate.weight for candidate in self._first}) == 1
 
     def choose(self, question: Question[C], draw: Callable[[], float]) -> C | None:
         """The one that takes the call; None when those that should take it are not ready.
@@ -71,7 +72,7 @@ class Choosing(Generic[C]):
         the lowest tier. A tier is not left only because it has to wait, but for want of a healthy one. Where nobody is
         healthy, whoever may send at all is taken. `draw` gives random numbers in [0, 1).
         """
-        if len(self._first) > 2 and (chosen := self._at_once(question, draw)) is not None:
+        if len(self._first) > 1 and (chosen := self._at_once(question, draw)) is not None:
             return chosen
         well = [candidate for candidate in self._candidates if question.is_well(candidate)]
         ready = _of_first_rank(well, question) if well else self._candidates
@@ -83,11 +84,13 @@ class Choosing(Generic[C]):
         return _less_busy(ready, draw)
 
     def _at_once(self, question: Question[C], draw: Callable[[], float]) -> C | None:
-        """A pair of many is drawn before anybody is asked, so that a large pool costs no more than a small one."""
+        """A pair is drawn before anybody is asked, so that a large pool costs no more than a small one."""
         if draw() < EXPLORED_SHARE:
             pair = [self._first[int(draw() * len(self._first))]]
         else:
-            pair = _drawn_pair(self._first, draw)
+            pair = (
+                self._first if len(self._first) == 2 else (_any_pair if self._even else _drawn_pair)(self._first, draw)
+            )
         for candidate in pair:
             if question.was_tried(candidate) or not (question.is_well(candidate) and question.is_ready(candidate)):
                 return None
@@ -119,6 +122,12 @@ def _less_loaded(pair: Sequence[C]) -> C:
     return first if first_load < second_load else second
 
 
+def _any_pair(candidates: Sequence[C], draw: Callable[[], float]) -> list[C]:
+    """Two different ones, all equally likely."""
+    first, second = int(draw() * len(candidates)), int(draw() * (len(candidates) - 1))
+    return [candidates[first], candidates[second + (second >= first)]]
+
+
 def _drawn_pair(candidates: Sequence[C], draw: Callable[[], float]) -> list[C]:
     """Two different ones, each as likely as its weight."""
     weights = [_weight(candidate) for candidate in candidates]
@@ -145,7 +154,8 @@ def _load(candidate: Candidate, latency_s: float | None) -> float:
 
 
 def _weight(candidate: Candidate) -> float:
-    return max(candidate.weight, LEAST_WEIGHT)
+    weight = candidate.weight
+    return weight if weight > LEAST_WEIGHT else LEAST_WEIGHT
 
 
 class LatencyAverage:

@@ -16,7 +16,7 @@ from benchmarks.provider import Provider
 
 ROOT = Path(__file__).parents[1]
 FEWEST_WAVES = 5
-"""A client that sends all its calls at once and then works on all the answers shows its rate over several times that."""
+"""A client that sends all its calls at once, then works on all the answers, shows its rate over several of these."""
 
 _log = logging.getLogger("bench")
 

@@ -10,8 +10,9 @@ from benchmarks.tasks import make_rows
 
 CONCURRENCY = 200
 LASTS_S = 8.0
-QUICKLY_S = 3.0
-FEWEST = 3 * CONCURRENCY
+QUICKLY_S = 4.0
+FEWEST = 10 * CONCURRENCY
+QUICKLY_FEWEST = 3 * CONCURRENCY
 HEAD = [
     "contender",
     "rows",
@@ -30,8 +31,7 @@ NOTE = (
 
 def cost(bench: Bench) -> list[Table]:
     """Every contender in turns, with as many rows as fill the time; the picture of it is left in the bench's folder."""
-    lasts_s = QUICKLY_S if bench.quick else LASTS_S
-    shown = bench.in_turns([(contender, _job(bench, contender, lasts_s)) for contender in ALL])
+    shown = bench.in_turns([(contender, _job(bench, contender)) for contender in ALL])
     bare = next(one for one in shown if one.contender is BARE_PYREQWEST)
     (bench.folder / PICTURE).write_text(draw(shown))
     title = f"Cost of a call: {CONCURRENCY} at once, answers of 1 kB without delay"
@@ -49,10 +49,11 @@ def ratios(one: Shown, bare: Shown) -> list[float]:
     return [ours.cpu_us / floor.cpu_us for ours, floor in pairs if isinstance(ours, Ran) and isinstance(floor, Ran)]
 
 
-def _job(bench: Bench, contender: Contender, lasts_s: float) -> Job:
+def _job(bench: Bench, contender: Contender) -> Job:
     """The bare loop has as many rows as Penstock, beside which it stands."""
     paced = PENSTOCK if contender is BARE_PYREQWEST else contender
-    count = max(round(paced.reaches_per_s(CONCURRENCY, 0.0) * lasts_s), FEWEST)
+    lasts_s, fewest = (QUICKLY_S, QUICKLY_FEWEST) if bench.quick else (LASTS_S, FEWEST)
+    count = max(round(paced.reaches_per_s(CONCURRENCY, 0.0) * lasts_s), fewest)
     rows = bench.file(f"{count}.jsonl", make_rows, count)
     return Job(rows, count, bench.server.at_once, CONCURRENCY)
 

@@ -16,7 +16,7 @@ _log = logging.getLogger("bench")
 
 
 class NoEnvironment(RuntimeError):
-    """The packages cannot be installed; the message is the installer's last line."""
+    """The packages cannot be installed; the message is the installer's error."""
 
 
 @cache
@@ -45,4 +45,4 @@ def _run(command: list[str | Path]) -> None:
     done = subprocess.run(command, cwd=REQUIREMENTS, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip() or f"ended with {done.returncode}").splitlines()
-        raise NoEnvironment(lines[-1])
+        raise NoEnvironment(next((line for line in lines if line.startswith("ERROR")), lines[-1]))

@@ -41,7 +41,8 @@ TABLES: dict[str, Callable[[Bench], list[Table]]] = {
     "clients": clients,
 }
 """Every measurement by the name that `--only` knows, in the order of the page."""
-QUICK = ("cost", "flow", "bodies", "start", "clients")
+QUICK = ("cost", "flow", "bodies", "start")
+"""Those of a working day."""
 
 _log = logging.getLogger("bench")
 

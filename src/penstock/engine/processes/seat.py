@@ -33,7 +33,7 @@ class Seat:
 
     `on_death` gets a process that is gone, and how many calls were lost with it: those that were under way, which
     ended as lost. Those that were not sent stay, until the seat is filled again. `on_defect` hears of an exception that
-    should not have been.
+    should not have been. `opened` is set once a process has been ready, or none will be.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Seat:
         self._filled_s: deque[float] = deque(maxlen=MOST_FILLS)
         self._closed_for: Failure | None = None
         self.process: WorkerProcess | None = None
+        self.opened = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -73,6 +74,7 @@ class Seat:
     def shut(self, failure: Failure) -> None:
         """Let no process have it any more: what was not sent comes to this failure, and so does what comes."""
         self._closed_for = failure
+        self.opened.set()
         for number in self._unsent:
             if (call := self._calls.pop(number, None)) is not None:
                 flight, end = call
@@ -138,6 +140,7 @@ class Seat:
         for message in messages:
             if isinstance(message, Ready):
                 self._is_ready = True
+                self.opened.set()
                 self._wake()
             elif (call := self._calls.pop(message.number, None)) is not None:
                 flight, end = call

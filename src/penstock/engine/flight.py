@@ -40,6 +40,10 @@ None for one that was given up, and for one that was lost: nothing will be known
 class Executor(Protocol):
     """Makes calls, in this process or in others. Whatever happens to a call is told by `end`, and never raised."""
 
+    async def open(self) -> None:
+        """Return once calls can be made, or never will be."""
+        ...
+
     def start(self, flight: Flight, end: End) -> None:
         """Make the call. `end` is never called from inside."""
         ...

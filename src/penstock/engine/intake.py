@@ -49,6 +49,7 @@ class Intake:
 
     async def run(self) -> None:
         """Feed; return when there is nothing more to feed. What stops the source pauses the run."""
+        await self._dispatcher.executor.open()
         try:
             await self._feed_pending()
             await self._feed_fresh()

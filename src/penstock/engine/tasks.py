@@ -14,6 +14,9 @@ class TaskExecutor:
         self._on_defect = on_defect
         self._loop = asyncio.get_running_loop()
 
+    async def open(self) -> None:
+        """They can be made."""
+
     def start(self, flight: Flight, end: End) -> None:
         """Make the call in a task, which `flight.handle` holds."""
         flight.handle = self._loop.create_task(self._call(flight, end))

@@ -18,7 +18,8 @@ class Channel:
 
     `next_frame` is asked for a frame, which begins with `PREFIX_BYTES` to be filled in, once in a turn of the loop
     after `wake`, and for more as long as the other side takes them; None where there is none. `on_frame` gets what
-    comes, for the time of the call; `on_end` hears that the other side is gone.
+    comes, for the time of the call; `on_end` hears that the other side is gone. The memory of a frame may be used again
+    for the next one.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Channel:
 
     def _write(self) -> None:
         try:
-            self._rest = self._rest[self._socket.send(self._rest) :]
+            sent = self._socket.send(self._rest)
+            # Nothing may hold on to a frame that has gone: the next one is written in its place.
+            self._rest = self._rest[sent:] if sent < len(self._rest) else NOTHING
         except BlockingIOError:
             return
         except OSError:

@@ -50,6 +50,11 @@ class ProcessExecutor:
         """The processes that there are now."""
         return [seat.process.pid for seat in self._seats if seat.process is not None]
 
+    async def open(self) -> None:
+        """Return once every worker is ready, so that calls leave when they are let go, or has been given up on."""
+        for seat in self._seats:
+            await seat.opened.wait()
+
     def start(self, flight: Flight, end: End) -> None:
         """Give the call to a worker."""
         seat = min(self._seats, key=_in_flight)

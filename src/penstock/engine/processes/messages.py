@@ -88,9 +88,8 @@ def told(number: int, outcome: Outcome, announced: Announced | None) -> FromWork
     return Answered(number, msgspec.structs.replace(outcome, output=None), bytes(outcome.output), announced)
 
 
-def encode_frame(messages: list[Any]) -> bytearray:
-    """A frame with room for its prefix."""
-    frame = bytearray(PREFIX_BYTES)
+def encode_frame(messages: list[Any], frame: bytearray) -> bytearray:
+    """Write a frame with room for its prefix in place of what `frame` held: memory that is there costs nothing."""
     _ENCODER.encode_into(messages, frame, PREFIX_BYTES)
     return frame
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.engine.flight import End, Flight
+from penstock.engine.processes.channel import PREFIX_BYTES
 from penstock.engine.processes.lanes import LaneNumbers
 from penstock.engine.processes.messages import (
     Broken,
@@ -21,8 +22,8 @@ from penstock.engine.processes.messages import (
 from penstock.engine.processes.process import WorkerProcess
 from penstock.models import Failure
 
-FRAME_BYTES = 262_144
-"""A frame is closed once its bodies are so large together: few of them are in memory twice."""
+FRAME_BYTES = 65_536
+"""A frame is closed once its bodies are so large together: few of them are in memory twice, and it goes in one step."""
 MOST_FILLS = 4
 """Processes that a seat may have within a minute. Whoever needs more does not keep them."""
 MINUTE_S = 60.0
@@ -33,7 +34,7 @@ class Seat:
 
     `on_death` gets a process that is gone, and how many calls were lost with it: those that were under way, which
     ended as lost. Those that were not sent stay, until the seat is filled again. `on_defect` hears of an exception that
-    should not have been.
+    should not have been. `opened` is set once a process has been ready, or none will be.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Seat:
         self._calls: dict[int, tuple[Flight, End]] = {}
         self._unsent: deque[int] = deque()
         self._given_up: list[int] = []
+        self._frame = bytearray(PREFIX_BYTES)
         self._opened: set[int] = set()
         self._is_ready = False
         self._filled_s: deque[float] = deque(maxlen=MOST_FILLS)
         self._closed_for: Failure | None = None
         self.process: WorkerProcess | None = None
+        self.opened = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -73,6 +76,7 @@ class Seat:
     def shut(self, failure: Failure) -> None:
         """Let no process have it any more: what was not sent comes to this failure, and so does what comes."""
         self._closed_for = failure
+        self.opened.set()
         for number in self._unsent:
             if (call := self._calls.pop(number, None)) is not None:
                 flight, end = call
@@ -117,7 +121,7 @@ class Seat:
                 lane = self._lane(flight, messages)
                 messages.append(Call(number, lane, request, flight.timeout_s, flight.looks))
                 size += len(request.body)
-        return encode_frame(messages) if messages else None
+        return encode_frame(messages, self._frame) if messages else None
 
     def _lane(self, flight: Flight, messages: list[ToWorker]) -> int:
         number = self._lanes.number_of(flight.place.scope.lane)
@@ -138,6 +142,7 @@ class Seat:
         for message in messages:
             if isinstance(message, Ready):
                 self._is_ready = True
+                self.opened.set()
                 self._wake()
             elif (call := self._calls.pop(message.number, None)) is not None:
                 flight, end = call
@@ -152,6 +157,7 @@ class Seat:
         process, self.process, self._is_ready = self.process, None, False
         assert process is not None, "a process dies once"
         process.kill()
+        self._frame = bytearray(PREFIX_BYTES)
         self._given_up.clear()
         self._opened.clear()
         lost = [number for number, (flight, _) in self._calls.items() if flight.begun]

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from penstock.endpoints import NO_KEY, Endpoint, Key
 from penstock.engine.caller import call
-from penstock.engine.processes.channel import Channel
+from penstock.engine.processes.channel import PREFIX_BYTES, Channel
 from penstock.engine.processes.messages import (
     Answered,
     Broken,
@@ -37,8 +37,8 @@ from penstock.models import Failure, Fault
 from penstock.transport.http import HttpTransport
 from penstock.transport.settings import TransportSettings
 
-FRAME_BYTES = 262_144
-"""A frame is closed once its answers are so large together."""
+FRAME_BYTES = 65_536
+"""A frame is closed once its answers are so large together: with their texts it fits the driver's room."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -51,6 +51,7 @@ class Worker:
         self._transports: dict[bytes, HttpTransport] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._told: deque[FromWorker] = deque([Ready()])
+        self._frame = bytearray(PREFIX_BYTES)
         self.ended = asyncio.Event()
         self._channel = Channel(connection, self._next_frame, self._take, self.ended.set)
         self._channel.wake()
@@ -110,7 +111,7 @@ class Worker:
             message = self._told.popleft()
             messages.append(message)
             size += len(message.response.body) if isinstance(message, Answered) else 0
-        return encode_frame(messages)
+        return encode_frame(messages, self._frame)
 
 
 def main() -> None:

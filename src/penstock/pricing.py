@@ -126,9 +126,11 @@ class Pricing:
         """
         read = input_tokens * INPUT_MARGIN
         written = MAX_OUTPUT_TOKENS if max_output_tokens is None else max_output_tokens
-        reached = (rates for rates in self._rates(model, base_url) if read > rates.above)
-        amount = max((_dearest(rates, read, written) for rates in reached), default=None)
-        return None if amount is None else amount * multiplier
+        most = -1.0
+        for rates in self._rates(model, base_url):
+            if read > rates.above and (amount := _dearest(rates, read, written)) > most:
+                most = amount
+        return None if most < 0 else most * multiplier
 
     def lacks_rate(self, model: str) -> bool:
         """Whether the price list, which is in dollars, cannot serve for want of a `rate`, and nothing else is known."""

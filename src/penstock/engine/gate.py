@@ -86,6 +86,7 @@ class Gate:
         self._in_flight = 0
         self._is_steered = False
         self._output_tokens = float(USUAL_OUTPUT_TOKENS)
+        self._usual_output = USUAL_OUTPUT_TOKENS
         self.paused = False
 
     # Admission
@@ -153,7 +154,7 @@ class Gate:
 
     def _expected(self, work: Work) -> int:
         """Tokens in and out, an answer without a limit taken to be as long as the longest of late."""
-        return work.estimate.tokens(math.ceil(self._output_tokens))
+        return work.estimate.tokens(self._usual_output)
 
     def _reserve(self, work: Work, scope: Scope) -> float | Wait | Spent:
         amount = self._ledger.worst_case(work, scope.lane)
@@ -186,6 +187,7 @@ class Gate:
         self._in_flight -= 1
         if isinstance(outcome, Response):
             self._output_tokens = max(outcome.usage.output_tokens, OUTPUT_FADES * self._output_tokens)
+            self._usual_output = math.ceil(self._output_tokens)
         landing = landing_of(outcome, place.started_s, now_s, place.tokens)
         place.scope.land(place, outcome, landing, self._draw())
         if self.whole is not None:

@@ -22,6 +22,7 @@ from benchmarks.bench import Bench
 from benchmarks.bodies import bodies
 from benchmarks.cost import cost
 from benchmarks.flow import flow, shares
+from benchmarks.gate import gate_table
 from benchmarks.http_clients import clients
 from benchmarks.plot import PICTURE
 from benchmarks.processes import processes
@@ -38,10 +39,11 @@ TABLES: dict[str, Callable[[Bench], list[Table]]] = {
     "processes": processes,
     "bodies": lambda bench: [bodies(bench)],
     "start": lambda bench: [start_up(bench)],
+    "gate": lambda bench: [gate_table()],
     "clients": clients,
 }
 """Every measurement by the name that `--only` knows, in the order of the page."""
-QUICK = ("cost", "flow", "bodies", "start")
+QUICK = ("cost", "flow", "bodies", "start", "gate")
 """Those of a working day."""
 
 _log = logging.getLogger("bench")

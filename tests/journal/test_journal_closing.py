@@ -184,6 +184,25 @@ def test_a_write_that_failed_is_not_counted_by_those_after_it(tmp_path: Path) ->
     assert verify(tmp_path / JOURNAL_FILE).problems == []
 
 
+def test_lost_calls_are_counted_once_whatever_is_written_beside_them(tmp_path: Path) -> None:
+    """Together with a write that fails they fail too, and are counted when the session ends."""
+
+    async def work() -> None:
+        journal = Journal(tmp_path, answer_of, window=10)
+        journal.start()
+        (large,) = await journal.accept(tasks(0, 1), {})
+        journal.settle(answered(large, bytes(1_000_000_001)))
+        flushing = asyncio.create_task(journal.flush())
+        await asyncio.sleep(0)
+        journal.lose(2, 0.5, lambda: None)
+        await flushing
+        await journal.aclose()
+
+    in_time(work)
+    checked = verify(tmp_path / JOURNAL_FILE)
+    assert (checked.totals.unknown, checked.totals.unknown_cost, checked.problems) == (3, 0.5, [])
+
+
 def open_files(path: Path) -> int:
     """How many descriptors of this process are of the file that stands there."""
     wanted, count = os.stat(path), 0

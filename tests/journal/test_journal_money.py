@@ -278,6 +278,18 @@ class Spending(RuleBasedStateMachine):
         self.runner.run(self.journal.allow(calls, amount))
         self.allowed = (max(calls, self.allowed[0]), max(amount, self.allowed[1]))
 
+    @rule(calls=st.integers(1, 3), amount=AMOUNTS)
+    def lose(self, calls: int, amount: float) -> None:
+        """Calls are lost with what made them."""
+        self.runner.run(self._lose(calls, amount))
+        self.unknown += calls
+        self.unknown_cost += amount
+
+    async def _lose(self, calls: int, amount: float) -> None:
+        recorded = asyncio.Event()
+        self.journal.lose(calls, amount, recorded.set)
+        await recorded.wait()
+
     @rule()
     def kill(self) -> None:
         """The process is killed, and another goes on."""

@@ -18,6 +18,27 @@ def chat_answer(size: int) -> bytes:
     return _encode(PROSE * times + PROSE[: rest * len(PROSE) // once])
 
 
+def streamed_answer(pieces: int) -> list[bytes]:
+    """The events of a chat completion that comes in so many pieces of some words, the last two without any."""
+    words = PROSE.split()
+    texts = [f"{words[number % len(words)]} {words[(number + 1) % len(words)]} " for number in range(pieces)]
+    deltas = [{"content": text} for text in texts]
+    choices: list[list[dict[str, object]]] = [[_choice(delta, None)] for delta in deltas]
+    events = [_event(each, None) for each in [*choices, [_choice({}, "stop")]]]
+    usage = {"prompt_tokens": 27, "completion_tokens": 2 * pieces, "total_tokens": 27 + 2 * pieces}
+    return [*events, _event([], usage), b"data: [DONE]"]
+
+
+def _choice(delta: dict[str, str], finish_reason: str | None) -> dict[str, object]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _event(choices: list[dict[str, object]], usage: dict[str, int] | None) -> bytes:
+    head = {"id": "chatcmpl-CfPq7ZbVn2yT0aKx3LrWm5HsUeD1g", "object": "chat.completion.chunk", "created": 1764095582}
+    chunk = {**head, "model": "gpt-4o-2024-08-06", "choices": choices, "usage": usage}
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode()
+
+
 def _encode(content: str) -> bytes:
     message: dict[str, object] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     words = len(content.split())

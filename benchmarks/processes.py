@@ -7,15 +7,15 @@ import msgspec
 from benchmarks.bench import Bench, Ran, Shown
 from benchmarks.contenders import PENSTOCK, Job
 from benchmarks.environments import OWN
+from benchmarks.provider import STREAM_PIECES
 from benchmarks.results import Table, figure
 from benchmarks.tasks import make_rows
 
 PROCESSES = (1, 2, 4)
-CASES = ((200, 0.0), (5_000, 1.0))
-COUNT = 100_000
-QUICK_COUNT = 20_000
+COUNT, STREAMED_COUNT = 100_000, 10_000
+QUICK_SHARE = 0.2
 TITLE = "More than one process"
-HEAD = ["at once", "latency", "processes", "req/s", "÷ one process", "CPU per request", "peak memory", "nginx"]
+HEAD = ["answers", "at once", "processes", "req/s", "÷ one process", "CPU per request", "peak memory", "nginx"]
 NOTE = (
     "After the first second; memory is the sum over all processes. “nginx” is how many cores the upstream kept busy: "
     "where client and upstream together fill the machine, more processes cannot give more."
@@ -26,7 +26,8 @@ def processes(bench: Bench) -> list[Table]:
     """One, two and four in turns; nothing where the option does not exist."""
     if not _is_known():
         return []
-    return [Table(TITLE, HEAD, [line for case in CASES for line in _case_lines(bench, *case)], NOTE)]
+    lines = [line for title, job, options in _cases(bench) for line in _case_lines(bench, title, job, options)]
+    return [Table(TITLE, HEAD, lines, NOTE)]
 
 
 def _is_known() -> bool:
@@ -34,20 +35,34 @@ def _is_known() -> bool:
     return "--processes" in said.stdout
 
 
-def _case_lines(bench: Bench, concurrency: int, latency_s: float) -> list[list[str]]:
-    count = QUICK_COUNT if bench.quick else COUNT
-    rows = bench.file(f"{count}.jsonl", make_rows, count)
-    job = Job(rows, count, bench.server.base_url(latency_s), concurrency, latency_s)
+def _cases(bench: Bench) -> list[tuple[str, Job, tuple[str, ...]]]:
+    """What the answers are like, the job, and the options that it needs."""
+    share = QUICK_SHARE if bench.quick else 1.0
+    many, few = (round(share * count) for count in (COUNT, STREAMED_COUNT))
+    rows, streamed = bench.file(f"{many}.jsonl", make_rows, many), bench.file(f"{few}.jsonl", make_rows, few)
+    server = bench.server
+    return [
+        ("at once", Job(rows, many, server.at_once, 200), ()),
+        ("after 1 s", Job(rows, many, server.in_a_second, 5_000, 1.0), ()),
+        (f"streamed in {STREAM_PIECES} pieces", Job(streamed, few, server.streamed, 200), ("--stream",)),
+    ]
+
+
+def _case_lines(bench: Bench, title: str, job: Job, options: tuple[str, ...]) -> list[list[str]]:
     every = [
-        msgspec.structs.replace(PENSTOCK, name=f"penstock --processes {number}", options=("--processes", str(number)))
+        msgspec.structs.replace(
+            PENSTOCK, name=f"penstock --processes {number}", options=("--processes", str(number), *options)
+        )
         for number in PROCESSES
     ]
     shown = bench.in_turns([(contender, job) for contender in every])
-    return [_line(number, job, one, shown[0]) for number, one in zip(PROCESSES, shown, strict=True)]
+    return [
+        _line([title, f"{job.concurrency:,}", str(number)], one, shown[0])
+        for number, one in zip(PROCESSES, shown, strict=True)
+    ]
 
 
-def _line(number: int, job: Job, many: Shown, single: Shown) -> list[str]:
-    what = [f"{job.concurrency:,}", f"{job.latency_s:g} s", str(number)]
+def _line(what: list[str], many: Shown, single: Shown) -> list[str]:
     if many.failure is not None:
         return [*what, f"failed: {many.failure.reason}", *["–"] * 4]
     pairs = zip(many.rounds, single.rounds, strict=False)

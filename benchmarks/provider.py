@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trustme
-from benchmarks.answers import chat_answer
+from benchmarks.answers import chat_answer, streamed_answer
 from benchmarks.arrivals import Arrivals, read_arrivals
 
 NEEDED = "apt-get install nginx libnginx-mod-http-ndk libnginx-mod-http-echo"
@@ -24,6 +24,7 @@ MODULE_FILES = ("ndk_http_module.so", "ngx_http_echo_module.so")
 STARTS_WITHIN_S = 10.0
 LATENCIES_S = (0.0, 0.1, 1.0, 2.0)
 ANSWERS_KB = (1, 20)
+STREAM_PLACE, STREAM_PIECES = "/stream", 100
 FLUSHED_AFTER_S = 0.05
 WORD_BYTES = 2_000
 """nginx takes no longer word in its configuration than 4,096 bytes."""
@@ -69,6 +70,7 @@ class Provider:
         self.ca_file = folder / "ca.pem"
         self.at_once = self.base_url(0.0)
         self.in_a_second = self.base_url(1.0)
+        self.streamed = f"http://127.0.0.1:{port}{STREAM_PLACE}/v1"
 
     def base_url(self, latency_s: float, answer_kb: int = 1, *, tls: bool = False) -> str:
         """The base URL under which every request is answered so late and with so much."""
@@ -130,7 +132,9 @@ def _configuration(port: int, tls_port: int) -> str:
         "flush_ms": FLUSHED_AFTER_S * 1000,
         "port": port,
         "tls_port": tls_port,
-        "locations": "\n".join(_location(latency_s, kb) for latency_s in LATENCIES_S for kb in ANSWERS_KB),
+        "locations": "\n".join(
+            [*(_location(latency_s, kb) for latency_s in LATENCIES_S for kb in ANSWERS_KB), _stream_location()]
+        ),
     }
 
 
@@ -138,6 +142,13 @@ def _location(latency_s: float, answer_kb: int) -> str:
     waits = f"echo_sleep {latency_s}; " if latency_s else ""
     says = " ".join(f"echo -n '{word}';" for word in _words(chat_answer(answer_kb * 1000)))
     return f"        location {_place(latency_s, answer_kb)}/ {{ echo_read_request_body; {waits}{says} }}"
+
+
+def _stream_location() -> str:
+    """Every event in a write of its own, as a model's words come."""
+    events = [_words(event)[0] + "\\n\\n" for event in streamed_answer(STREAM_PIECES)]
+    says = " ".join(f"echo -n '{event}'; echo_flush;" for event in events)
+    return f"        location {STREAM_PLACE}/ {{ default_type text/event-stream; echo_read_request_body; {says} }}"
 
 
 def _words(answer: bytes) -> list[str]:

@@ -149,7 +149,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
             "connect_timeout_s": 2.0,
             "max_response_bytes": 1_000_000,
             "concurrency": 10,
-            "brisk_s": request.param,
+            "brisk_gap_s": request.param,
         }
         return TransportSettings(**(defaults | others))
 

@@ -246,7 +246,7 @@ async def _drip_for_ever(wire: Wire) -> None:
 @pytest.mark.parametrize("script", [_stall_after_head, _stall_in_body, _stall_in_chunks, _drip_for_ever])
 def test_an_answer_without_progress_is_ambiguous_and_closes(exchange: Exchange, script: Script) -> None:
     """An answer that has begun and does not go on is given up long before its deadline."""
-    outcome, server = exchange(script, wait_closed=True, timeout_s=60.0, progress_window_s=0.05, brisk_s=0.0)
+    outcome, server = exchange(script, wait_closed=True, timeout_s=60.0, progress_window_s=0.05, brisk_gap_s=0.0)
     failure = failure_of(outcome)
     assert (failure.fault, failure.code, failure.status) == (Fault.AMBIGUOUS, "stalled", 200)
     assert failure.message.endswith("came to a standstill: less than 256 bytes in 0.05 s")

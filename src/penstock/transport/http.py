@@ -34,9 +34,9 @@ KEEP_ALIVE_PROBE_S = 30.0
 """TCP probes keep a NAT from forgetting a connection that waits minutes for its answer."""
 READ_AHEAD_BYTES = 16_384
 """So much of a body is read ahead where answers are brisk: head and body then come in one step."""
-BRISK_MEMORY = 0.05
-FIRST_MEAN_S = 60.0
-"""Taken for the mean at first, so that an endpoint has to show that it is brisk."""
+GAP_MEMORY = 0.02
+FIRST_GAP_S = 1.0
+"""Taken for the mean at first: it takes some three hundred calls in a row to show that there are many."""
 
 
 class HttpTransport:
@@ -52,7 +52,8 @@ class HttpTransport:
         self._watch = Watch(settings.min_progress_bytes, settings.progress_window_s, SystemClock())
         self._most = settings.max_response_bytes
         self._templates: dict[tuple[str, bool], StreamRequest] = {}
-        self._mean_s = FIRST_MEAN_S
+        self._gap_s = FIRST_GAP_S
+        self._ended_s = time.monotonic()
 
     def send(
         self, path: str, body: bytes, timeout_s: float | None = None
@@ -60,7 +61,7 @@ class HttpTransport:
         """POST `body` to `path` below the base URL and read the whole response, whatever its status.
 
         The deadline is `timeout_s`, or the settings' where that is longer: connecting must end before it. An answer
-        that has begun must go on coming, as `transport.progress` has it; see `TransportSettings.brisk_s` for those
+        that has begun must go on coming, as `transport.progress` has it; see `TransportSettings.brisk_gap_s` for
         that come so fast that they are not watched.
         """
         return self._exchange("POST", path, body, timeout_s)
@@ -95,7 +96,7 @@ class HttpTransport:
             return CLOSED
         started_s = time.monotonic()
         limit_s = self._settings.timeout_s
-        brisk = listener is None and self._mean_s < self._settings.brisk_s
+        brisk = listener is None and self._gap_s < self._settings.brisk_gap_s
         try:
             if body is None or (timeout_s is not None and timeout_s > limit_s):
                 limit_s = max(limit_s, timeout_s or 0.0)
@@ -116,7 +117,9 @@ class HttpTransport:
         except (PyreqwestError, ValueError) as error:
             return translate(error, self._settings, time.monotonic() - started_s, limit_s)
         finally:
-            self._mean_s += BRISK_MEMORY * (time.monotonic() - started_s - self._mean_s)
+            now_s = time.monotonic()
+            self._gap_s += GAP_MEMORY * (now_s - self._ended_s - self._gap_s)
+            self._ended_s = now_s
 
     def _copy(self, client: Client, path: str, brisk: bool) -> StreamRequest:
         """A request to a path that was asked before is a copy: its URL is read only once."""

@@ -12,10 +12,10 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout_s` bounds a call from connecting to the last byte, `idle_timeout_s` the silence within it. `headers` go
     with every request and win over the usual ones. `ca_file` is a PEM file of authorities to trust as well. A body has
-    to bring `min_progress_bytes` in each `progress_window_s`; `transport.progress` has the whole rule. Where calls take
-    less than `brisk_s` on average, the first 16 KiB of an answer are read in one step and not watched, which saves a
-    tenth of the work: in so little time hardly anything drips, and the deadline holds. `concurrency` is the most idle
-    connections kept: a high ceiling costs nothing until they are there.
+    to bring `min_progress_bytes` in each `progress_window_s`; `transport.progress` has the whole rule.
+    Where calls end less than `brisk_gap_s` apart on average, the first 16 KiB of an answer are read in one step and not
+    watched, which saves a good part of the work; the deadline holds. `concurrency` is the most idle connections kept: a
+    high ceiling costs nothing until they are there.
     """
 
     base_url: str
@@ -26,7 +26,7 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout_s: float | None = None
     min_progress_bytes: int = 256
     progress_window_s: float = 30.0
-    brisk_s: float = 0.25
+    brisk_gap_s: float = 0.002
     max_response_bytes: int
     concurrency: int
     ca_file: str | None = None

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from penstock.clock import SystemClock
 from penstock.endpoints import LOCAL, Endpoint, Key
 from penstock.engine.connections import Connections
 from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.flight import Executor
 from penstock.engine.run import Plan, execute
 from penstock.engine.scope import Lane
-from penstock.errors import UsageError
+from penstock.errors import RunPaused, UsageError
 from penstock.events import Finished, Notice, Observer
 from penstock.models import Row
 from penstock.options import RunOptions, load_config
@@ -84,7 +86,7 @@ async def launch(
             observers=observers,
             retry_failures=retry_failures,
             handle_signals=handle_signals,
-            make_executor=None if options.processes == 1 else lambda dispatcher: make_workers(options, dispatcher),
+            make_executor=executor_for(options),
             remember={} if retry_failures else {"options": msgspec.to_builtins(options)},
         )
         return await execute(plan)
@@ -114,15 +116,35 @@ def _transport_settings(endpoint: Endpoint, options: RunOptions, key: Key) -> Tr
     )
 
 
-def make_workers(options: RunOptions, dispatcher: Dispatcher) -> "ProcessExecutor":
+def executor_for(options: RunOptions) -> Callable[[Dispatcher], Executor] | None:
+    """Makes what makes the calls of a run; None where this process does and nothing else ever will."""
+    if options.processes != "auto":
+        count = options.processes
+        return None if count == 1 else lambda dispatcher: make_workers(count, options, dispatcher, dispatcher.pause)
+    from penstock.engine.processes.automatic import AutomaticExecutor, workers_for
+
+    workers = workers_for(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers < 1:
+        return None
+    return lambda dispatcher: AutomaticExecutor(
+        dispatcher.executor,
+        lambda on_trouble: make_workers(workers, options, dispatcher, on_trouble),
+        SystemClock(),
+        dispatcher.on_warning,
+        dispatcher.pause,
+    )
+
+
+def make_workers(
+    count: int, options: RunOptions, dispatcher: Dispatcher, on_trouble: Callable[[RunPaused], None]
+) -> "ProcessExecutor":
     """Processes that make the calls of a run, which are told how by the same settings as this one."""
     from penstock.engine.processes.executor import Hooks, ProcessExecutor
 
     def settings_of(lane: Lane) -> TransportSettings:
         return _transport_settings(lane.endpoint, options, lane.key)
 
-    hooks = Hooks(dispatcher.fail, dispatcher.on_warning, dispatcher.pause)
-    return ProcessExecutor(options.processes, settings_of, hooks)
+    return ProcessExecutor(count, settings_of, Hooks(dispatcher.fail, dispatcher.on_warning, on_trouble))
 
 
 @asynccontextmanager
@@ -243,7 +265,7 @@ def with_prompt(options: RunOptions) -> RunOptions:
 
 def _with_concurrency_possible(options: RunOptions, observers: Sequence[Observer]) -> RunOptions:
     """Each worker has open files of its own, as many as this process may have."""
-    processes = options.processes
+    processes = 1 if options.processes == "auto" else options.processes
     if options.concurrency == "auto":
         most = processes * raise_open_files(math.ceil(options.max_concurrency / processes))
         return msgspec.structs.replace(options, max_concurrency=min(options.max_concurrency, most))

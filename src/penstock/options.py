@@ -79,12 +79,13 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "auto"
     max_concurrency: Annotated[Count, Meta(description="As far as --concurrency auto may go.")] = 5000
     processes: Annotated[
-        Processes,
+        Literal["auto"] | Processes,
         Meta(
             description="Worker processes that make the calls, for what one processor core cannot do; all limits hold "
-            "for the run as a whole. 1 makes them in this process."
+            "for the run as a whole. 1 makes them in this process, auto takes workers once more than 1,000 calls leave "
+            "each second."
         ),
-    ] = 1
+    ] = "auto"
     rpm: Annotated[
         Rate | None,
         Meta(

@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from penstock.clock import SystemClock
 from penstock.endpoints import Endpoint, Key
 from penstock.engine.flight import Executor, Flight
+from penstock.engine.processes.automatic import AutomaticExecutor
 from penstock.engine.processes.executor import Hooks, ProcessExecutor
 from penstock.engine.scope import Lane, Place, Scope
 from penstock.engine.tasks import TaskExecutor
 from penstock.engine.work import Work
+from penstock.errors import RunPaused
 from penstock.models import Failure, Fault, Outcome, Request, Response, Task
 from penstock.policy.announced import Announced
 from penstock.policy.flow import Flow
@@ -172,7 +175,16 @@ def processes(defects: list[BaseException]) -> Executor:
     return ProcessExecutor(2, lambda lane: settings_at(lane.endpoint.base_url), hooks)
 
 
-EXECUTORS = pytest.mark.parametrize("make", [tasks, processes])
+def automatic(defects: list[BaseException]) -> Executor:
+    """Tasks, and workers that so few calls never need."""
+
+    def there(on_trouble: Callable[[RunPaused], None]) -> Executor:
+        return processes(defects)
+
+    return AutomaticExecutor(tasks(defects), there, SystemClock(), lambda message: None, defects.append)
+
+
+EXECUTORS = pytest.mark.parametrize("make", [tasks, processes, automatic])
 Make = Callable[[list[BaseException]], Executor]
 Story = Callable[[Caller, Upstream], Coroutine[Any, Any, None]]
 

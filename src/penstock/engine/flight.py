@@ -13,10 +13,22 @@ class Flight:
     """One call: whose it is and by which place it goes.
 
     `timeout_s` is a deadline of its own, None for the usual one; `looks` says whether announced limits are wanted.
-    `given_up` is set by the dispatcher, `ended` once it has heard of the end. `begun` and `handle` are the executor's.
+    `given_up` is set by the dispatcher, `ended` once it has heard of the end. `begun` and `handle` are the executor's
+    own, and `executor` says which one it is where there are two.
     """
 
-    __slots__ = ("begun", "ended", "given_up", "handle", "looks", "place", "started_at", "timeout_s", "work")
+    __slots__ = (
+        "begun",
+        "ended",
+        "executor",
+        "given_up",
+        "handle",
+        "looks",
+        "place",
+        "started_at",
+        "timeout_s",
+        "work",
+    )
 
     def __init__(self, work: Work, place: Place, started_at: float, timeout_s: float | None, looks: bool) -> None:
         self.work = work
@@ -28,6 +40,7 @@ class Flight:
         self.given_up = False
         self.ended = False
         self.handle: Any = None
+        self.executor: Executor | None = None
 
 
 End = Callable[[Flight, Outcome | None, Announced | None], None]

@@ -48,7 +48,9 @@ class Watched:
 
     def _make(self, dispatcher: Dispatcher) -> ProcessExecutor:
         self.dispatcher = dispatcher
-        self._executor = make_workers(self._plan.options, dispatcher)
+        count = self._plan.options.processes
+        assert isinstance(count, int)
+        self._executor = make_workers(count, self._plan.options, dispatcher, dispatcher.pause)
         return self._executor
 
     def __call__(self, event: Event) -> None:

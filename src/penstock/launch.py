@@ -130,6 +130,7 @@ def executor_for(options: RunOptions) -> Callable[[Dispatcher], Executor] | None
         dispatcher.executor,
         lambda on_trouble: make_workers(workers, options, dispatcher, on_trouble),
         SystemClock(),
+        lambda: dispatcher.in_flight,
         dispatcher.on_warning,
         dispatcher.pause,
     )

@@ -82,8 +82,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Literal["auto"] | Processes,
         Meta(
             description="Worker processes that make the calls, for what one processor core cannot do; all limits hold "
-            "for the run as a whole. 1 makes them in this process, auto takes workers once more than 1,000 calls leave "
-            "each second."
+            "for the run as a whole. 1 makes them in this process, auto takes workers once calls are short and more "
+            "than 1,000 leave each second."
         ),
     ] = "auto"
     rpm: Annotated[

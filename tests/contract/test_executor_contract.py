@@ -181,7 +181,7 @@ def automatic(defects: list[BaseException]) -> Executor:
     def there(on_trouble: Callable[[RunPaused], None]) -> Executor:
         return processes(defects)
 
-    return AutomaticExecutor(tasks(defects), there, SystemClock(), lambda message: None, defects.append)
+    return AutomaticExecutor(tasks(defects), there, SystemClock(), lambda: 1, lambda message: None, defects.append)
 
 
 EXECUTORS = pytest.mark.parametrize("make", [tasks, processes, automatic])

@@ -53,7 +53,10 @@ class Both:
         self.made = 0
         self.tell: Callable[[RunPaused], None] = lambda trouble: None
         self.clock = ManualClock()
-        self.executor = AutomaticExecutor(self.here, self._make, self.clock, self.said.append, self.troubles.append)
+        self.in_flight = 100
+        self.executor = AutomaticExecutor(
+            self.here, self._make, self.clock, lambda: self.in_flight, self.said.append, self.troubles.append
+        )
 
     def _make(self, on_trouble: Callable[[RunPaused], None]) -> Noted:
         self.made += 1
@@ -89,6 +92,20 @@ def test_many_calls_a_second_are_what_workers_are_for(per_s: float, made: int) -
     async def story() -> None:
         both = Both()
         both.calls(10 * LOOK_EVERY + int(3 * per_s), per_s)
+        await both.turn()
+        assert both.made == made
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("in_flight", "made"), [(900, 1), (1_100, 0), (5_000, 0)])
+def test_long_calls_stay(in_flight: int, made: int) -> None:
+    """Thousands of connections are not made anew for calls that take their time anyhow."""
+
+    async def story() -> None:
+        both = Both()
+        both.in_flight = in_flight
+        both.calls(20_000, 5_000)
         await both.turn()
         assert both.made == made
 

@@ -13,6 +13,9 @@ from penstock.engine.flight import End, Executor, Flight
 from penstock.errors import RunPaused
 
 MANY_PER_S = 1_000
+TIMES_IN_FLIGHT = 5
+"""So many times more calls a second than are in flight: only short calls are held up by this process. Long ones have
+thousands of connections, which would be made anew."""
 WINDOW_S = 1.0
 LOOK_EVERY = 256
 """Calls between two looks at the clock."""
@@ -29,7 +32,7 @@ class AutomaticExecutor:
     """`here` makes the calls until `make_there` is called, once, and what it has made is ready.
 
     `make_there` is given whom to tell of trouble that ends the run. Workers that cannot be started are done without:
-    `on_warning` says so, and the calls go on here.
+    `on_warning` says so, and the calls go on here. `in_flight` says how many calls there are.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class AutomaticExecutor:
         here: Executor,
         make_there: Callable[[Callable[[RunPaused], None]], Executor],
         clock: Clock,
+        in_flight: Callable[[], int],
         on_warning: Callable[[str], None],
         on_trouble: Callable[[RunPaused], None],
     ) -> None:
         self._here = here
         self._make_there = make_there
         self._clock = clock
+        self._in_flight = in_flight
         self._on_warning = on_warning
         self._on_trouble = on_trouble
         self._there: Executor | None = None
@@ -85,7 +90,7 @@ class AutomaticExecutor:
         elapsed_s = self._clock.monotonic_s() - self._since_s
         if elapsed_s < WINDOW_S:
             return
-        if self._starts > MANY_PER_S * elapsed_s:
+        if self._starts > max(MANY_PER_S, TIMES_IN_FLIGHT * self._in_flight()) * elapsed_s:
             self._opening = asyncio.create_task(self._open())
         self._starts, self._since_s = 0, self._clock.monotonic_s()
 

@@ -48,3 +48,17 @@ def test_who_fails_all_calls_is_left_alone(world: World, concurrency: int | None
     assert client.sent <= 130
     client.run(600.0)
     assert client.sent <= 200
+
+
+@pytest.mark.parametrize("concurrency", [60, None])
+def test_an_outage_sends_hardly_more_calls_than_tasks(world: World, concurrency: int | None) -> None:
+    """Each retry finds that those of the two minutes before it are a fifth of the other calls, and ten."""
+    client = world.client(Flow(concurrency=concurrency), world.failing(1.0, LATENCY_S), lambda random: LATENCY_S, 1)
+    client.run(900.0)
+    retries = [sent_s for sent_s, retry in client.sent_at if retry]
+    others = [sent_s for sent_s, retry in client.sent_at if not retry]
+    assert retries
+    for now_s in retries:
+        allowed = 10 + 0.2 * sum(now_s - WINDOW_S - 1 <= sent_s <= now_s for sent_s in others)
+        assert sum(now_s - WINDOW_S < sent_s <= now_s for sent_s in retries) <= allowed
+    assert sum(sent_s < WINDOW_S for sent_s, _ in client.sent_at) <= 1.2 * len(others) + 10

@@ -36,7 +36,7 @@ HARDLY_ANY = 20
 LEAST_PER_S, LEAST_BLIND_PER_S = 0.005, 0.2
 SHORTEST_EPISODE_S = 5.0
 NOTED, NOTE_EVERY_S = 2.0, 1.0
-"""A pace that comes so many times above or below what was noted last is noted, looked at so often: the history is short."""
+"""What comes so many times above or below the last entry is noted, looked at so often: the history is short."""
 GUARD_GROWTH, GUARD_S = 1.5, 900.0
 """After `slow_down`: at most half as much again in a quarter of an hour, until the old pace is reached."""
 GUARD_ENDS_S = GUARD_S * math.log(1 / SLOW_DOWN_SHARE) / math.log(GUARD_GROWTH)

@@ -187,7 +187,21 @@ class Moody:
             time.at(time.now_s + task.size_s, lambda: landed(answer_to(task)))
 
 
-Provider = Metered | Shared | Moody
+class Failing:
+    """Answers a share of the requests with 503, `failed_s` after they came."""
+
+    def __init__(self, share: float, failed_s: float) -> None:
+        self._share, self._failed_s = share, failed_s
+
+    def take(self, time: Timeline, draw: float, task: Task, landed: Landed) -> None:
+        """A request arrives."""
+        if draw < self._share:
+            time.at(time.now_s + self._failed_s, lambda: landed(Failure(Fault.OVERLOADED, "ill", 503)))
+        else:
+            time.at(time.now_s + task.size_s, lambda: landed(answer_to(task)))
+
+
+Provider = Metered | Shared | Moody | Failing
 
 
 class Client:
@@ -204,6 +218,7 @@ class Client:
         self._moved_s = 0.0
         self._call_seconds = 0.0
         self.sent = self.answered = self.throttled = self.failed = self.given_up = 0
+        self.sent_at: list[tuple[float, bool]] = []
         self.answered_at: list[float] = []
 
     def run(self, until_s: float) -> None:
@@ -250,6 +265,7 @@ class Client:
         self._count_in_flight()
         self._flow.start(now_s, 0, retry)
         self.sent += 1
+        self.sent_at.append((now_s, retry))
         draw = self._random.random()
         self.provider.take(self.time, draw, task, lambda outcome: self._land(task, now_s, retry, outcome))
         return True
@@ -299,6 +315,7 @@ class World:
     metered = Metered
     shared = Shared
     moody = Moody
+    failing = Failing
 
 
 @pytest.fixture(scope="session")

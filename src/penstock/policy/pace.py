@@ -35,6 +35,8 @@ HARDLY_ANY = 20
 """Answers below which a refusal tells little of the pace."""
 LEAST_PER_S, LEAST_BLIND_PER_S = 0.005, 0.2
 SHORTEST_EPISODE_S = 5.0
+NOTED, NOTE_EVERY_S = 2.0, 1.0
+"""What comes so many times above or below the last entry is noted, looked at so often: the history is short."""
 GUARD_GROWTH, GUARD_S = 1.5, 900.0
 """After `slow_down`: at most half as much again in a quarter of an hour, until the old pace is reached."""
 GUARD_ENDS_S = GUARD_S * math.log(1 / SLOW_DOWN_SHARE) / math.log(GUARD_GROWTH)
@@ -50,6 +52,7 @@ class Pace:
         self._changes = changes
         self._blind_per_s = FIRST_PER_S if blind else math.inf
         self._step_s: float | None = None
+        self._noted_per_s, self._note_s = self._blind_per_s, -math.inf
         self._started = self._answered = 0
         self._let_in = 0
         self._found_per_s: float | None = None
@@ -116,6 +119,8 @@ class Pace:
         if self._found_per_s is None and self._blind_per_s != math.inf:
             self._started += 1
             self._step(now_s)
+        if now_s >= self._note_s:
+            self._note_drift(now_s)
 
     def answered(self, sent_s: float) -> None:
         """A call was let in. One that was sent at a slower pace tells nothing of this one."""
@@ -199,6 +204,7 @@ class Pace:
     def begin(self, now_s: float, *, blind: bool) -> None:
         """Ramp up from what is in use, or do not hold back, as long as no 429 comes."""
         self._blind_per_s = max(FIRST_PER_S, RELEASE * self._used_per_s(now_s)) if blind else math.inf
+        self._noted_per_s = self._blind_per_s
         self._step_s = None
 
     def _find(self, per_s: float, *, quick: bool) -> None:
@@ -248,6 +254,23 @@ class Pace:
         self._step_s, self._started, self._answered = now_s, 0, 0
 
     def _note(self, now_s: float, old_per_s: float, slow_down: bool) -> None:
-        old_rpm = None if math.isinf(old_per_s) else round(60 * old_per_s, 1)
+        if old_per_s == math.inf:
+            old_per_s = self._used_per_s(now_s)
+        self._noted_per_s = self.per_s(now_s)
         why = "the provider says that the traffic grows too fast" if slow_down else "the provider answered 429"
-        self._changes.note(now_s, "pace in rpm", old_rpm, round(60 * self.per_s(now_s), 1), why)
+        self._changes.note(now_s, "pace in rpm", round(60 * old_per_s, 1), round(60 * self._noted_per_s, 1), why)
+
+    def _note_drift(self, now_s: float) -> None:
+        """Between cuts a pace changes all the time."""
+        self._note_s = now_s + NOTE_EVERY_S
+        old_per_s, per_s = self._noted_per_s, self.per_s(now_s)
+        if per_s == math.inf or old_per_s / NOTED < per_s < NOTED * old_per_s:
+            return
+        if per_s < old_per_s:
+            why = "less than that was used"
+        elif self.is_found:
+            why = "growing again: none was turned away since the cut"
+        else:
+            why = "all of it was used and none was turned away"
+        self._noted_per_s = per_s
+        self._changes.note(now_s, "pace in rpm", round(60 * old_per_s, 1), round(60 * per_s, 1), why)

@@ -254,6 +254,27 @@ def test_a_refused_key_pauses_only_when_no_other_is_left() -> None:
     assert isinstance(after(Fault.ACCOUNT, History(attempts=0)), Pause)
 
 
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (History(attempts=0, served=True, refused=1), Retry(0.25)),
+        (History(attempts=0, served=True, refused=1, vouched=True, known=True), Retry(0.25)),
+        (History(attempts=0, served=True, refused=2, known=True), Retry(0.5)),
+        (History(attempts=0, served=True, refused=2, vouched=True, known=True), GiveUp()),
+        (History(attempts=0, served=True, refused=5, known=True), GiveUp()),
+        (History(attempts=0, served=True, refused=2, vouched=True, known=True, elsewhere=True), Retry(0.0)),
+    ],
+)
+def test_a_task_that_alone_is_refused_fails(history: History, expected: Decision) -> None:
+    """Not before the key has answered another, or refused this one again and again; with back-off between."""
+    assert after(Fault.ACCOUNT, history) == expected
+
+
+def test_a_key_that_answered_nobody_is_believed_to_be_refused() -> None:
+    """Then the task stays pending."""
+    assert isinstance(after(Fault.ACCOUNT, History(attempts=0, served=True, refused=5)), Pause)
+
+
 def test_a_request_that_arrives_cut_short_is_sent_once_more() -> None:
     """The provider answered that it got half of it: twice is no chance."""
     failure = Failure(Fault.UNSENT, "unexpected end of data", 400, code="truncated_request")

@@ -205,10 +205,10 @@ class Gate:
         self._taken -= 1
         self._taken_amount -= place.amount
 
-    def refuse(self, place: Place, failure: Failure, now_s: float) -> None:
-        """The provider refuses a key, or does not have a model there."""
-        if failure.fault is Fault.ACCOUNT:
-            place.scope.refuse(failure, now_s)
+    def refuse(self, place: Place, work: Work, failure: Failure, now_s: float) -> None:
+        """The provider refuses a key, or does not have a model there; or it refuses the task, where it is alone."""
+        if failure.fault is Fault.ACCOUNT and not place.scope.refuse(failure, now_s, work.task.index):
+            work.refused(place.scope, now_s)
 
     @property
     def currency(self) -> str:
@@ -257,7 +257,7 @@ class Gate:
     def refusals(self, model: str, now_s: float) -> list[tuple[Scope, Failure]]:
         """The scopes of a model's pool that are out, each with what the provider said last."""
         out = [entry.scope for entry in self._scopes.pool(model).entries if not entry.scope.serves(now_s)]
-        return [(scope, failure) for scope in out if (failure := scope.account.failure or scope.offer.failure)]
+        return [(scope, failure) for scope in out if (failure := scope.said(now_s))]
 
     # Live control
 

@@ -175,6 +175,7 @@ class _Run:
         self.allowance = make_allowance(options, self._raise_allowance)
         ledger = Ledger(plan.pricing, self.budget)
         scopes = make_scopes(plan.pools, plan.connections, options, carried)
+        scopes.answered_before = self.journal.totals.ok + self.journal.totals.partial > 0
         self.gate = make_gate(scopes, options, ledger, self.allowance, plan.draw, carried)
 
     def _make_dispatcher(self, renderer: Renderer) -> None:

@@ -118,6 +118,8 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     examples: tuple[str, ...] = ()
     larger: str | None = None
     """The option that has to be given a larger value to go on, such as "--budget"."""
+    anew: bool = False
+    """Whether the same command would only fail more tasks: the run is better begun anew."""
 
     @property
     def exit_code(self) -> int:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.events import Ending
+from penstock.events import Ending, Notice
 from penstock.models import Failure, Fault, HttpResponse
+from penstock.transport.fake import FunctionTransport
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Runs
+
+    from penstock.events import Event
 
 ROWS = [str(number) for number in range(100)]
 
@@ -72,3 +75,48 @@ def test_a_resumed_run_with_a_dead_key_pauses_whatever_is_left(runs: Runs) -> No
     runs.run(ROWS[:5], runs.provider(), limit=4)
     finished = runs.run(ROWS[:5], runs.provider(lambda prompt, attempt: refusal(401)))
     assert (finished.ending, finished.totals.failed, finished.totals.pending) == (Ending.PAUSED, 0, 1)
+
+
+class Listener:
+    """Keeps what is told at once, and the bindings and changes of every scope."""
+
+    interval_s = 0.01
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+TWO = {
+    "endpoints": {
+        "poor": {"base_url": "http://127.0.0.1:1/v1", "api_keys": ["sk-poor"]},
+        "rich": {"base_url": "http://127.0.0.1:2/v1", "api_keys": ["sk-rich"]},
+    },
+    "models": {"m": {"endpoints": ["poor", "rich"]}},
+}
+
+
+def test_a_key_that_dies_while_another_lives_is_told_once(runs: Runs) -> None:
+    """One warning, however many tasks it refused."""
+    listener = Listener()
+    poor = runs.provider(lambda prompt, attempt: Failure(Fault.ACCOUNT, "Insufficient balance", 402))
+    rich = runs.provider()
+    finished = runs.run(
+        ROWS,
+        rich,
+        observers=[listener],
+        config=TWO,
+        connect=lambda endpoint, key: FunctionTransport(poor if endpoint.name == "poor" else rich),
+        concurrency=10,
+    )
+    assert (finished.ending, finished.totals.ok) == (Ending.FINISHED, 100)
+    warnings = [event.message for event in listener.events if isinstance(event, Notice)]
+    assert len(warnings) == 1
+    assert "is out: Insufficient balance. rich" in warnings[0]
+    assert "tried again in 5 min" in warnings[0]

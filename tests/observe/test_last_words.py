@@ -188,3 +188,21 @@ def test_a_larger_value_takes_the_place_of_the_old_one(command: str, larger: str
     """However it was written, or where it came from the environment."""
     assert with_larger(command, "--budget") == larger
     assert with_larger(command, None) == command
+
+
+def test_what_was_all_rejected_is_offered_to_another_model() -> None:
+    """The same again will not help, and is not offered."""
+    totals = Totals(accepted=5, ok=1, failed=4, faults={"rejected": 4})
+    said = last_words(finished(Ending.FINISHED, totals), AGAIN)
+
+    assert "once more" not in said
+    assert said.splitlines()[-1] == "  penstock retry demo --model …other…"
+
+
+def test_a_pause_that_the_same_command_would_not_mend_does_not_show_it() -> None:
+    """A mistyped placeholder would reject twenty more."""
+    paused = msgspec.structs.replace(finished(Ending.PAUSED, TOTALS, reason="all rejected"), anew=True)
+    said = last_words(paused, AGAIN).splitlines()
+
+    assert said[-1] == f"  {AGAIN} --fresh"
+    assert not any("To go on" in line for line in said)

@@ -19,7 +19,7 @@ from penstock.engine.gate import Gate
 from penstock.engine.hedges import Hedges
 from penstock.engine.losses import Losses
 from penstock.engine.queues import Line, Queues
-from penstock.engine.refusals import paused_by
+from penstock.engine.refusals import asked_to_wait, paused_by
 from penstock.engine.requests import Renderer
 from penstock.engine.scope import Place, Scope
 from penstock.engine.tasks import TaskExecutor
@@ -235,7 +235,7 @@ class Dispatcher:
         """A task that the user's own limits do not let through, or the end of the budget."""
         if isinstance(answer, Spent):
             line.put_back(work)
-            self.pause(RunPaused(answer.message, answer.hint, answer.larger))
+            self.pause(RunPaused(self._reason(answer.message, answer.asked_s), answer.hint, answer.larger))
         elif work.attempts:
             work.settled = True
             failure = Failure(Fault.REJECTED, answer.message, code="limit")
@@ -343,10 +343,14 @@ class Dispatcher:
                 self._settle_call(work, place, work.failed(failure, self._gate.currency, self._clock.unix_s()))
                 if failure.fault is Fault.REJECTED:
                     self._count_rejection(work.task.index, failure.message)
-            case Pause(reason, hint):
+            case Pause(reason, hint, asked_s):
+                reason = self._reason(reason, asked_s)
                 self.losses.give_up(work.ambiguous, work.unknown_cost)
                 refusals = self._gate.refusals(work.request.model, now_s)
                 self.pause(paused_by(reason, hint, failure, place.scope.lane, refusals))
+
+    def _reason(self, message: str, asked_s: float | None) -> str:
+        return message if asked_s is None else asked_to_wait(message, asked_s, self._clock.unix_s())
 
     def _history(self, work: Work, scope: Scope, now_s: float) -> History:
         refused_at = work.refused_at(scope) if scope.serves(now_s) else []

@@ -109,6 +109,7 @@ class _Run:
             "ending": finished.ending,
             "reason": finished.reason,
             "larger": finished.larger,
+            "anew": finished.anew,
             "at": self.clock.unix_s(),
             "exhausted": self.intake.exhausted,
         }
@@ -183,7 +184,7 @@ class _Run:
         hedges = Hedges(Hedging()) if options.hedge else None
         policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s, options.timeout_s)
         self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)
-        self.dispatcher.on_warning = self._warn
+        self.dispatcher.on_warning = self.gate.on_warning = self._warn
         self.dispatcher.draw = plan.draw
         self.dispatcher.losses.record = self.journal.lose
         self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
@@ -282,8 +283,9 @@ class _Run:
     def _drain(self) -> None:
         in_flight = self.dispatcher.in_flight
         if in_flight:
+            it = "it" if in_flight == 1 else "them"
             self._notify(
-                Notice(f"Stopping: {in_flight} calls in flight may finish. Press Ctrl-C again to give them up.")
+                Notice(f"Stopping: {_calls(in_flight)} in flight may finish. Press Ctrl-C again to give {it} up.")
             )
         self.dispatcher.drain()
 
@@ -332,7 +334,7 @@ class _Run:
             in_flight=gate.in_flight,
             waiting=self.dispatcher.waiting,
             limit=gate.limit,
-            binds=f"stopping: {gate.in_flight} calls may still land" if self.dispatcher.draining else gate.binds,
+            binds=f"stopping: {_calls(gate.in_flight)} may still land" if self.dispatcher.draining else gate.binds,
             responses=self.dispatcher.landed,
             money=self._money(),
             scopes=self.gate.scopes(now_s, self.clock.unix_s()),
@@ -364,8 +366,13 @@ class _Run:
             reason=trouble.message if trouble else None,
             hint=trouble.hint if trouble else None,
             larger=trouble.larger if trouble else None,
+            anew=trouble.anew if trouble else False,
         )
 
     def _failed_outputs(self) -> tuple[str, ...]:
         paths = [sink.failed_path for sink in self.plan.sinks]
         return tuple(str(path) for path in paths if path is not None and Path(path).exists())
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"

@@ -66,10 +66,14 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """The run cannot go on; the task stays pending. `reason` and `hint` are for the user."""
+    """The run cannot go on; the task stays pending. `reason` and `hint` are for the user.
+
+    `asked_s` are the seconds from now on that the provider asks to wait, where that is why.
+    """
 
     reason: str
     hint: str
+    asked_s: float | None = None
 
 
 Decision = Retry | GiveUp | Pause
@@ -111,8 +115,7 @@ def _again(
 def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
     if failure.retry_after_s is None or failure.retry_after_s <= policy.patience_s:
         return None
-    reason = f"The provider asks to wait {failure.retry_after_s:.0f} s: {failure.message}"
-    return Pause(reason, WAIT_HINT)
+    return Pause(failure.message, WAIT_HINT, failure.retry_after_s)
 
 
 def _after_refusal(failure: Failure, history: History, draw: float) -> Decision:

@@ -206,3 +206,30 @@ def test_a_pause_that_the_same_command_would_not_mend_does_not_show_it() -> None
 
     assert said[-1] == f"  {AGAIN} --fresh"
     assert not any("To go on" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("retried", "succeeded", "bad_rows", "words"),
+    [
+        (5, 3, 0, "  Of 5 tasks that had failed 3 succeeded this time."),
+        (1, 0, 0, "  Of 1 task that had failed 0 succeeded this time."),
+        (3, 0, 3, "  Nothing was retried: no request can be made of the rows that failed."),
+        (0, 0, 0, "  Nothing was retried: no task had failed."),
+    ],
+)
+def test_a_retry_tells_what_came_of_it(retried: int, succeeded: int, bad_rows: int, words: str) -> None:
+    """The counts of the whole run do not say it."""
+    told = msgspec.structs.replace(
+        finished(Ending.FINISHED, TOTALS), retried=retried, succeeded=succeeded, bad_rows=bad_rows
+    )
+
+    assert last_words(told, AGAIN).splitlines()[1] == words
+
+
+def test_what_was_set_live_must_be_given_again() -> None:
+    """The next process does not know it."""
+    told = msgspec.structs.replace(finished(Ending.PAUSED, TOTALS), set_live=("budget", "rpm"))
+
+    assert last_words(told, AGAIN).splitlines()[-1] == (
+        "What penstock ctl set (budget, rpm) must be given again, as an option."
+    )

@@ -34,7 +34,7 @@ from penstock.errors import RunPaused
 from penstock.events import Ending, Finished, Money, Notice, Observer, Snapshot, Started
 from penstock.journal.folder import delete_run
 from penstock.journal.journal import Journal
-from penstock.models import Settled, Usage
+from penstock.models import Settled, Totals, Usage
 from penstock.options import RunOptions
 from penstock.policy.budget import Budget
 from penstock.policy.hedging import Hedging
@@ -89,6 +89,7 @@ class _Run:
         self.deliveries: list[Delivery] = []
         self.source_identity: dict[str, Any] | None = None
         self.interrupted = False
+        self.retried: int | None = None
         self.background: set[asyncio.Task[None]] = set()
 
     async def execute(self) -> Finished:
@@ -157,12 +158,13 @@ class _Run:
         await self._open_sinks()
         if plan.retry_failures:
             refuse_early_retry(self.journal)
-            self.journal.reopen_failures()
+            self.retried = self.journal.reopen_failures()
         # A session that is killed leaves no ending: a retry of a retry has only this to go by.
         self.journal.remember("exhausted", plan.retry_failures)
         for name, value in plan.remember.items():
             self.journal.remember(name, value)
         self.settled_before = self.journal.totals.settled
+        self.answered_before = self.journal.totals.ok + self.journal.totals.partial
         self._make_gate(carried)
         self._make_dispatcher(renderer)
         self.journal.start()
@@ -328,7 +330,7 @@ class _Run:
         gate = self.gate.snapshot(now_s)
         return Snapshot(
             elapsed_s=self.clock.monotonic_s() - self.started_s,
-            totals=self.journal.totals,
+            totals=self._totals(),
             total=self.intake.estimate_total(),
             before=self.settled_before,
             in_flight=gate.in_flight,
@@ -339,6 +341,11 @@ class _Run:
             money=self._money(),
             scopes=self.gate.scopes(now_s, self.clock.unix_s()),
         )
+
+    def _totals(self) -> Totals:
+        """The totals in the currency of the run, which the journal learns with the first price."""
+        totals = self.journal.totals
+        return totals if totals.cost else msgspec.structs.replace(totals, currency=self.plan.pricing.currency)
 
     def _money(self) -> Money:
         totals, money = self.journal.totals, self.budget.snapshot()
@@ -354,11 +361,11 @@ class _Run:
         return Ending.INTERRUPTED if self.interrupted else Ending.FINISHED
 
     def _finished(self) -> Finished:
-        trouble = self.dispatcher.trouble
+        trouble, totals = self.dispatcher.trouble, self._totals()
         return Finished(
             run=self.plan.folder.name,
             ending=self._ending(),
-            totals=self.journal.totals,
+            totals=totals,
             elapsed_s=self.clock.monotonic_s() - self.started_s,
             home=str(self.plan.folder),
             outputs=tuple(sink.name for sink in self.plan.sinks),
@@ -367,6 +374,9 @@ class _Run:
             hint=trouble.hint if trouble else None,
             larger=trouble.larger if trouble else None,
             anew=trouble.anew if trouble else False,
+            retried=self.retried,
+            succeeded=totals.ok + totals.partial - self.answered_before,
+            set_live=tuple(self.steering.set_live),
         )
 
     def _failed_outputs(self) -> tuple[str, ...]:

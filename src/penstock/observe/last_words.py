@@ -38,6 +38,7 @@ def last_words(finished: Finished, again: str) -> str:
     """The end of a run in plain text, without a newline at the end. `again` is the command that goes on with it."""
     sections = [
         [_headline(finished)],
+        _retried(finished),
         _why(finished),
         _bad_rows(finished),
         _failures(finished),
@@ -85,6 +86,18 @@ def _headline(finished: Finished) -> str:
     counts = f"{count(totals.ok + totals.partial)} done, {count(totals.failed)} failed"
     rest = "" if finished.ending is Ending.FINISHED else ", the rest pending"
     return f"{_VERBS[finished.ending]} {duration(finished.elapsed_s)}: {counts}{rest}."
+
+
+def _retried(finished: Finished) -> list[str]:
+    """What came of the tasks that had failed, where they were all there was to do."""
+    retried, totals = finished.retried, finished.totals
+    if retried is None:
+        return []
+    if not retried:
+        return ["  Nothing was retried: no task had failed."]
+    if finished.ending is Ending.FINISHED and not finished.succeeded and finished.bad_rows == totals.failed:
+        return ["  Nothing was retried: no request can be made of the rows that failed."]
+    return [f"  Of {_many(retried, 'task')} that had failed {count(finished.succeeded)} succeeded this time."]
 
 
 def _why(finished: Finished) -> list[str]:
@@ -152,7 +165,12 @@ def _next(finished: Finished, again: str) -> list[str]:
     if finished.anew:
         return ["To begin anew, once that is mended (what was settled is thrown away):", f"  {begin_anew(again)}"]
     if finished.ending is not Ending.FINISHED:
-        return ["Nothing is lost. To go on:", f"  {with_larger(again, finished.larger)}"]
+        lost = [f"What penstock ctl set ({', '.join(finished.set_live)}) must be given again, as an option."]
+        return [
+            "Nothing is lost. To go on:",
+            f"  {with_larger(again, finished.larger)}",
+            *(lost if finished.set_live else []),
+        ]
     return [*_mend(finished), *_retry(finished)]
 
 

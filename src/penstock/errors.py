@@ -68,14 +68,16 @@ class MissingExtra(UsageError):
 class RunPaused(PenstockError):
     """The run cannot go on now. Its tasks are pending, and the same command resumes it.
 
-    `larger` is the option ("--budget") that must be given a larger value for that, None where the same will do.
+    `larger` is the option ("--budget") that must be given a larger value for that, None where the same will do; `anew`
+    says that the same command would only fail more tasks, so that the run is better begun anew.
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, hint: str | None = None, larger: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, larger: str | None = None, *, anew: bool = False) -> None:
         super().__init__(message, hint)
         self.larger = larger
+        self.anew = anew
 
 
 class SinkError(RunPaused):

@@ -118,6 +118,14 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     examples: tuple[str, ...] = ()
     larger: str | None = None
     """The option that has to be given a larger value to go on, such as "--budget"."""
+    anew: bool = False
+    """Whether the same command would only fail more tasks: the run is better begun anew."""
+    retried: int | None = None
+    """Failed tasks that were taken up again, where that was all there was to do."""
+    succeeded: int = 0
+    """Tasks that were answered this time, by this process."""
+    set_live: tuple[str, ...] = ()
+    """Options that were set while the run worked, which the next process does not know."""
 
     @property
     def exit_code(self) -> int:

@@ -122,7 +122,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(description="How often to send a task again when it may already have been answered and billed."),
     ] = "once"
     patience_s: Annotated[
-        Seconds, Meta(description="Seconds an endpoint that cannot be reached is tried before the run pauses.")
+        Seconds,
+        Meta(
+            description="Seconds that an endpoint which is not reached or overloaded is tried, and the longest wait that a "
+            "provider may ask for, before the run pauses."
+        ),
     ] = 900.0
 
     name: Annotated[str | None, Meta(description="Name of the run; by default from the source and the output.")] = None

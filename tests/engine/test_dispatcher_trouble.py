@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from penstock.clock import ManualClock, SystemClock
-from penstock.engine.dispatcher import FIRST_TASKS, Dispatcher
+from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.first_tasks import FIRST_TASKS
 from penstock.engine.requests import Renderer
 from penstock.events import Ending
 from penstock.models import Failure, Fault, HttpResponse, Request, Result, Settled, Task

@@ -81,7 +81,7 @@ class Desk:
         task = task or work()
         cost, unknown = self.gate.land(place, task, outcome, now_s)
         if isinstance(outcome, Failure):
-            self.gate.refuse(place, outcome, now_s)
+            self.gate.refuse(place, task, outcome, now_s)
             task.tried = (*task.tried, place.scope)
             name = place.scope.lane.endpoint.name
             task.record(Attempt(name, 0.0, 1.0, outcome.fault, cost=cost, unknown_cost=unknown), now_s)

@@ -188,3 +188,48 @@ def test_a_larger_value_takes_the_place_of_the_old_one(command: str, larger: str
     """However it was written, or where it came from the environment."""
     assert with_larger(command, "--budget") == larger
     assert with_larger(command, None) == command
+
+
+def test_what_was_all_rejected_is_offered_to_another_model() -> None:
+    """The same again will not help, and is not offered."""
+    totals = Totals(accepted=5, ok=1, failed=4, faults={"rejected": 4})
+    said = last_words(finished(Ending.FINISHED, totals), AGAIN)
+
+    assert "once more" not in said
+    assert said.splitlines()[-1] == "  penstock retry demo --model …other…"
+
+
+def test_a_pause_that_the_same_command_would_not_mend_does_not_show_it() -> None:
+    """A mistyped placeholder would reject twenty more."""
+    paused = msgspec.structs.replace(finished(Ending.PAUSED, TOTALS, reason="all rejected"), anew=True)
+    said = last_words(paused, AGAIN).splitlines()
+
+    assert said[-1] == f"  {AGAIN} --fresh"
+    assert not any("To go on" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("retried", "succeeded", "bad_rows", "words"),
+    [
+        (5, 3, 0, "  Of 5 tasks that had failed 3 succeeded this time."),
+        (1, 0, 0, "  Of 1 task that had failed 0 succeeded this time."),
+        (3, 0, 3, "  Nothing was retried: no request can be made of the rows that failed."),
+        (0, 0, 0, "  Nothing was retried: no task had failed."),
+    ],
+)
+def test_a_retry_tells_what_came_of_it(retried: int, succeeded: int, bad_rows: int, words: str) -> None:
+    """The counts of the whole run do not say it."""
+    told = msgspec.structs.replace(
+        finished(Ending.FINISHED, TOTALS), retried=retried, succeeded=succeeded, bad_rows=bad_rows
+    )
+
+    assert last_words(told, AGAIN).splitlines()[1] == words
+
+
+def test_what_was_set_live_must_be_given_again() -> None:
+    """The next process does not know it."""
+    told = msgspec.structs.replace(finished(Ending.PAUSED, TOTALS), set_live=("budget", "rpm"))
+
+    assert last_words(told, AGAIN).splitlines()[-1] == (
+        "What penstock ctl set (budget, rpm) must be given again, as an option."
+    )

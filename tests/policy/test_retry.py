@@ -148,7 +148,7 @@ def test_asked_to_wait_beyond_patience_the_run_pauses(fault: Fault, asked_s: flo
     decision = after(fault, History(attempts=1, ambiguous=1, throttled=1), retry_after_s=asked_s)
     assert isinstance(decision, Pause) == paused
     if isinstance(decision, Pause):
-        assert decision.reason == f"The provider asks to wait {asked_s:.0f} s: it failed"
+        assert (decision.reason, decision.asked_s) == ("it failed", asked_s)
         assert "--patience" in decision.hint
 
 
@@ -252,6 +252,27 @@ def test_a_refused_key_pauses_only_when_no_other_is_left() -> None:
     """While one is let in, the task goes there at once."""
     assert after(Fault.ACCOUNT, History(attempts=0, served=True)) == Retry(0.0)
     assert isinstance(after(Fault.ACCOUNT, History(attempts=0)), Pause)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (History(attempts=0, served=True, refused=1), Retry(0.25)),
+        (History(attempts=0, served=True, refused=1, vouched=True, known=True), Retry(0.25)),
+        (History(attempts=0, served=True, refused=2, known=True), Retry(0.5)),
+        (History(attempts=0, served=True, refused=2, vouched=True, known=True), GiveUp()),
+        (History(attempts=0, served=True, refused=5, known=True), GiveUp()),
+        (History(attempts=0, served=True, refused=2, vouched=True, known=True, elsewhere=True), Retry(0.0)),
+    ],
+)
+def test_a_task_that_alone_is_refused_fails(history: History, expected: Decision) -> None:
+    """Not before the key has answered another, or refused this one again and again; with back-off between."""
+    assert after(Fault.ACCOUNT, history) == expected
+
+
+def test_a_key_that_answered_nobody_is_believed_to_be_refused() -> None:
+    """Then the task stays pending."""
+    assert isinstance(after(Fault.ACCOUNT, History(attempts=0, served=True, refused=5)), Pause)
 
 
 def test_a_request_that_arrives_cut_short_is_sent_once_more() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from penstock.journal.reader import JournalReader
-from penstock.observe.last_words import with_larger
+from penstock.observe.last_words import begin_anew, with_larger
 from penstock.options import Option, options
 
 _OTHER_EXTENSIONS = {"jsonl": ("ndjson",)}
@@ -22,8 +22,8 @@ def go_on_command(folder: Path, reader: JournalReader) -> str | None:
         return None
     known = {"name": folder.name, "home": str(folder.parent)}
     flags = [word for option in options() for word in _flag(option, (kept | known).get(option.field))]
-    larger = (reader.recall("ending") or {}).get("larger")
-    return with_larger(shlex.join(["penstock", "run", source, *flags]), larger)
+    ending, command = reader.recall("ending") or {}, shlex.join(["penstock", "run", source, *flags])
+    return begin_anew(command) if ending.get("anew") else with_larger(command, ending.get("larger"))
 
 
 def _flag(option: Option, value: Any) -> list[str]:

@@ -13,8 +13,8 @@ from penstock.errors import JournalError
 from penstock.events import Money, Snapshot
 from penstock.journal.lock import is_locked
 from penstock.journal.reader import JournalReader
-from penstock.models import Totals
-from penstock.observe.last_words import retry_command
+from penstock.models import Fault, Totals
+from penstock.observe.last_words import how_to_retry
 
 
 class State(StrEnum):
@@ -90,7 +90,7 @@ def _fold(folder: Path, changed_at: float, reader: JournalReader) -> RunStatus:
         outputs=tuple(Output(name, cursor["seq"], last) for name, cursor in reader.cursors().items()),
         reason=None if running or ending is None else ending.get("reason"),
         go_on=go_on_command(folder, reader) if state in (State.PAUSED, State.INTERRUPTED, State.KILLED) else None,
-        retry=retry_command(folder) if totals.failed and not running else None,
+        retry=None if running else _retry(folder, totals, reader),
         money=_money(totals, reader),
     )
 
@@ -98,6 +98,16 @@ def _fold(folder: Path, changed_at: float, reader: JournalReader) -> RunStatus:
 def with_money_of(run: RunStatus, live: Snapshot | None) -> RunStatus:
     """The run with the money that it says is in flight, where it says so."""
     return run if live is None or live.money is None else msgspec.structs.replace(run, money=live.money)
+
+
+def _retry(folder: Path, totals: Totals, reader: JournalReader) -> str | None:
+    """What sends the failed tasks again, where that may help: the same choice as in the last words of the run."""
+    if not totals.failed:
+        return None
+    failures = reader.failures() if totals.faults.get(Fault.REJECTED) else ()
+    bad_rows = sum(result.failure is not None and result.failure.code == "bad_row" for result in failures)
+    found = how_to_retry(folder, totals, bad_rows)
+    return found[1] if found else None
 
 
 def _money(totals: Totals, reader: JournalReader) -> Money:

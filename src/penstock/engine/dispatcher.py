@@ -13,14 +13,15 @@ import msgspec
 from penstock.clock import Clock
 from penstock.engine.alarm import Alarm, sooner
 from penstock.engine.attempts import attempt_of
+from penstock.engine.first_tasks import FirstTasks
 from penstock.engine.flight import Executor, Flight
 from penstock.engine.gate import Gate
 from penstock.engine.hedges import Hedges
 from penstock.engine.losses import Losses
 from penstock.engine.queues import Line, Queues
-from penstock.engine.refusals import paused_by
+from penstock.engine.refusals import asked_to_wait, paused_by
 from penstock.engine.requests import Renderer
-from penstock.engine.scope import Place
+from penstock.engine.scope import Place, Scope
 from penstock.engine.tasks import TaskExecutor
 from penstock.engine.verdicts import Refusal, Spent, Wait
 from penstock.engine.work import Work, unusable
@@ -30,8 +31,6 @@ from penstock.policy.announced import Announced
 from penstock.policy.deadline import TIMEOUTS, deadline_s
 from penstock.policy.retry import GiveUp, History, Pause, Retry, RetryPolicy, decide
 
-FIRST_TASKS = 20
-"""When the first so many tasks are all rejected, the template or the options are wrong, not the tasks."""
 MIN_FRESH = 64
 """Fresh tasks kept at hand however low the concurrency."""
 WAITING_PER_CALL = 4
@@ -77,8 +76,7 @@ class Dispatcher:
         self._reached = False
         self._answered_s = self._clock.monotonic_s()
         self._unsent_since_s: float | None = None
-        self._first: set[int] = set()
-        self._rejected_first = 0
+        self._first = FirstTasks()
         self._uncommitted: dict[int, Place] = {}
         self.losses = Losses(self._recorded)
         self.low_on_tasks = asyncio.Event()
@@ -225,8 +223,7 @@ class Dispatcher:
         return None
 
     def _begin(self, task: Task, since_s: float) -> Work | None:
-        if len(self._first) < FIRST_TASKS:
-            self._first.add(task.index)
+        self._first.begin(task.index)
         try:
             return Work(task, self._renderer.render(task), since_s)
         except ValueError as error:
@@ -238,7 +235,7 @@ class Dispatcher:
         """A task that the user's own limits do not let through, or the end of the budget."""
         if isinstance(answer, Spent):
             line.put_back(work)
-            self.pause(RunPaused(answer.message, answer.hint, answer.larger))
+            self.pause(RunPaused(self._reason(answer.message, answer.asked_s), answer.hint, answer.larger))
         elif work.attempts:
             work.settled = True
             failure = Failure(Fault.REJECTED, answer.message, code="limit")
@@ -334,24 +331,30 @@ class Dispatcher:
 
     def _after_failure(self, work: Work, place: Place, failure: Failure, now_s: float) -> None:
         self._note_contact(failure, now_s)
-        self._gate.refuse(place, failure, now_s)
+        self._gate.refuse(place, work, failure, now_s)
         if work.flying > 0:  # another copy may still be answered
             return
         work.tried = (*work.tried, place.scope)
         work.timeouts += failure.code in TIMEOUTS
-        match decide(self._policy, failure, self._history(work, now_s), self.draw()):
+        match decide(self._policy, failure, self._history(work, place.scope, now_s), self.draw()):
             case Retry(after_s):
                 self._queues.back_off(work, now_s + after_s)
             case GiveUp():
                 self._settle_call(work, place, work.failed(failure, self._gate.currency, self._clock.unix_s()))
                 if failure.fault is Fault.REJECTED:
                     self._count_rejection(work.task.index, failure.message)
-            case Pause(reason, hint):
+            case Pause(reason, hint, asked_s):
+                reason = self._reason(reason, asked_s)
                 self.losses.give_up(work.ambiguous, work.unknown_cost)
                 refusals = self._gate.refusals(work.request.model, now_s)
                 self.pause(paused_by(reason, hint, failure, place.scope.lane, refusals))
 
-    def _history(self, work: Work, now_s: float) -> History:
+    def _reason(self, message: str, asked_s: float | None) -> str:
+        return message if asked_s is None else asked_to_wait(message, asked_s, self._clock.unix_s())
+
+    def _history(self, work: Work, scope: Scope, now_s: float) -> History:
+        refused_at = work.refused_at(scope) if scope.serves(now_s) else []
+        answered_s = scope.account.answered_sent_s
         return History(
             attempts=work.counted,
             ambiguous=work.ambiguous,
@@ -362,6 +365,9 @@ class Dispatcher:
             down_s=work.down_s(now_s, self._answered_s),
             served=self._gate.serves(work.request.model, now_s),
             elsewhere=self._gate.has_untried(work, now_s),
+            refused=len(refused_at),
+            vouched=bool(refused_at) and answered_s is not None and answered_s > refused_at[0],
+            known=answered_s is not None,
         )
 
     def _note_contact(self, failure: Failure, now_s: float) -> None:
@@ -373,11 +379,9 @@ class Dispatcher:
             self.on_warning(f"{failure.message}; trying again for {self._policy.patience_for(self._reached):.0f} s.")
 
     def _count_rejection(self, index: int, message: str) -> None:
-        self._rejected_first += index in self._first
-        if self._rejected_first == FIRST_TASKS and not self.answered:
-            reason = f"The first {FIRST_TASKS} tasks were all rejected, the last with: {message}"
-            hint = "Look at the requests with --dry-run, mend the prompt or the rows, and begin anew with --fresh."
-            self.pause(RunPaused(reason, hint))
+        trouble = self._first.reject(index, message)
+        if trouble is not None and not self.answered:
+            self.pause(trouble)
 
     # Waiting
 

@@ -15,6 +15,7 @@ from penstock.engine.allowance import Allowance
 from penstock.engine.choice import Choice
 from penstock.engine.estimate import USUAL_OUTPUT_TOKENS
 from penstock.engine.ledger import Ledger
+from penstock.engine.refusals import out_words, status_words
 from penstock.engine.scope import Place, Scope
 from penstock.engine.scopes import Scopes
 from penstock.engine.verdicts import RUN_WHEN_LANDED, Refusal, Spent, Wait
@@ -75,6 +76,7 @@ class Gate:
         self._ledger = ledger
         self._allowance = allowance
         self._draw = draw
+        self.on_warning: Callable[[str], None] = lambda message: None
         self._choice = Choice(scopes, draw, self._tokens)
         self._patience_s = caps.patience_s
         self._concurrency = caps.concurrency
@@ -138,7 +140,7 @@ class Gate:
         if found.until_s - now_s > self._patience_s * (1 + RETRY_AFTER_SPREAD):
             asked_s = self._choice.asked_until_s(work.request.model, now_s) - now_s
             if asked_s >= found.until_s - now_s:
-                return Spent(f"The provider asks to wait {asked_s:.0f} s more", WAIT_HINT)
+                return Spent("no call may go before", WAIT_HINT, asked_s=asked_s)
         return found
 
     def _never(self, message: str) -> Refusal | Spent:
@@ -205,10 +207,23 @@ class Gate:
         self._taken -= 1
         self._taken_amount -= place.amount
 
-    def refuse(self, place: Place, failure: Failure, now_s: float) -> None:
-        """The provider refuses a key, or does not have a model there."""
-        if failure.fault is Fault.ACCOUNT:
-            place.scope.refuse(failure, now_s)
+    def refuse(self, place: Place, work: Work, failure: Failure, now_s: float) -> None:
+        """The provider refuses a key, or does not have a model there; or it refuses the task, where it is alone."""
+        if failure.fault is not Fault.ACCOUNT:
+            return
+        scope = place.scope
+        was_in = scope.serves(now_s)
+        if not scope.refuse(failure, now_s, work.task.index):
+            work.refused(scope, now_s)
+        elif was_in:
+            self._tell_out(scope, failure, work.request.model, now_s)
+
+    def _tell_out(self, scope: Scope, failure: Failure, model: str, now_s: float) -> None:
+        out_s = scope.out_s(now_s)
+        scope.flow.note(now_s, "seconds out", out_s, failure.message)
+        others = [entry.scope for entry in self._scopes.pool(model).entries if entry.scope.serves(now_s)]
+        if others:
+            self.on_warning(out_words(scope, failure, others, out_s))
 
     @property
     def currency(self) -> str:
@@ -257,7 +272,7 @@ class Gate:
     def refusals(self, model: str, now_s: float) -> list[tuple[Scope, Failure]]:
         """The scopes of a model's pool that are out, each with what the provider said last."""
         out = [entry.scope for entry in self._scopes.pool(model).entries if not entry.scope.serves(now_s)]
-        return [(scope, failure) for scope in out if (failure := scope.account.failure or scope.offer.failure)]
+        return [(scope, failure) for scope in out if (failure := scope.said(now_s))]
 
     # Live control
 
@@ -316,7 +331,7 @@ def limits_at(endpoint: Endpoint, limits: Limits) -> Limits:
 def _status(scope: Scope, now_s: float, now_unix_s: float) -> ScopeStatus:
     flow = scope.flow.snapshot(now_s)
     lane = scope.lane
-    binds = flow.binds if scope.serves(now_s) else f"out: {_words(scope)}"
+    binds = flow.binds if scope.serves(now_s) else status_words(scope, now_s)
     changes = tuple(
         Change(round(now_unix_s - (now_s - change.at_s), 3), change.what, change.old, change.new, change.why)
         for change in flow.changes
@@ -324,8 +339,3 @@ def _status(scope: Scope, now_s: float, now_unix_s: float) -> ScopeStatus:
     return ScopeStatus(
         lane.endpoint.name, lane.key.label, lane.model, flow.limit, flow.in_flight, flow.rpm, flow.tpm, binds, changes
     )
-
-
-def _words(scope: Scope) -> str:
-    failure = scope.account.failure or scope.offer.failure
-    return failure.message if failure else "refused"

@@ -34,7 +34,7 @@ from penstock.errors import RunPaused
 from penstock.events import Ending, Finished, Money, Notice, Observer, Snapshot, Started
 from penstock.journal.folder import delete_run
 from penstock.journal.journal import Journal
-from penstock.models import Settled, Usage
+from penstock.models import Settled, Totals, Usage
 from penstock.options import RunOptions
 from penstock.policy.budget import Budget
 from penstock.policy.hedging import Hedging
@@ -89,6 +89,7 @@ class _Run:
         self.deliveries: list[Delivery] = []
         self.source_identity: dict[str, Any] | None = None
         self.interrupted = False
+        self.retried: int | None = None
         self.background: set[asyncio.Task[None]] = set()
 
     async def execute(self) -> Finished:
@@ -109,6 +110,7 @@ class _Run:
             "ending": finished.ending,
             "reason": finished.reason,
             "larger": finished.larger,
+            "anew": finished.anew,
             "at": self.clock.unix_s(),
             "exhausted": self.intake.exhausted,
         }
@@ -156,12 +158,13 @@ class _Run:
         await self._open_sinks()
         if plan.retry_failures:
             refuse_early_retry(self.journal)
-            self.journal.reopen_failures()
+            self.retried = self.journal.reopen_failures()
         # A session that is killed leaves no ending: a retry of a retry has only this to go by.
         self.journal.remember("exhausted", plan.retry_failures)
         for name, value in plan.remember.items():
             self.journal.remember(name, value)
         self.settled_before = self.journal.totals.settled
+        self.answered_before = self.journal.totals.ok + self.journal.totals.partial
         self._make_gate(carried)
         self._make_dispatcher(renderer)
         self.journal.start()
@@ -175,6 +178,7 @@ class _Run:
         self.allowance = make_allowance(options, self._raise_allowance)
         ledger = Ledger(plan.pricing, self.budget)
         scopes = make_scopes(plan.pools, plan.connections, options, carried)
+        scopes.answered_before = self.journal.totals.ok + self.journal.totals.partial > 0
         self.gate = make_gate(scopes, options, ledger, self.allowance, plan.draw, carried)
 
     def _make_dispatcher(self, renderer: Renderer) -> None:
@@ -182,7 +186,7 @@ class _Run:
         hedges = Hedges(Hedging()) if options.hedge else None
         policy = RetryPolicy(options.max_attempts, options.ambiguous, options.patience_s, options.timeout_s)
         self.dispatcher = Dispatcher(self.gate, renderer, policy, self.clock, self.journal.settle, hedges)
-        self.dispatcher.on_warning = self._warn
+        self.dispatcher.on_warning = self.gate.on_warning = self._warn
         self.dispatcher.draw = plan.draw
         self.dispatcher.losses.record = self.journal.lose
         self.dispatcher.answered = self.journal.totals.ok + self.journal.totals.partial > 0
@@ -281,8 +285,9 @@ class _Run:
     def _drain(self) -> None:
         in_flight = self.dispatcher.in_flight
         if in_flight:
+            it = "it" if in_flight == 1 else "them"
             self._notify(
-                Notice(f"Stopping: {in_flight} calls in flight may finish. Press Ctrl-C again to give them up.")
+                Notice(f"Stopping: {_calls(in_flight)} in flight may finish. Press Ctrl-C again to give {it} up.")
             )
         self.dispatcher.drain()
 
@@ -325,17 +330,22 @@ class _Run:
         gate = self.gate.snapshot(now_s)
         return Snapshot(
             elapsed_s=self.clock.monotonic_s() - self.started_s,
-            totals=self.journal.totals,
+            totals=self._totals(),
             total=self.intake.estimate_total(),
             before=self.settled_before,
             in_flight=gate.in_flight,
             waiting=self.dispatcher.waiting,
             limit=gate.limit,
-            binds=f"stopping: {gate.in_flight} calls may still land" if self.dispatcher.draining else gate.binds,
+            binds=f"stopping: {_calls(gate.in_flight)} may still land" if self.dispatcher.draining else gate.binds,
             responses=self.dispatcher.landed,
             money=self._money(),
             scopes=self.gate.scopes(now_s, self.clock.unix_s()),
         )
+
+    def _totals(self) -> Totals:
+        """The totals in the currency of the run, which the journal learns with the first price."""
+        totals = self.journal.totals
+        return totals if totals.cost else msgspec.structs.replace(totals, currency=self.plan.pricing.currency)
 
     def _money(self) -> Money:
         totals, money = self.journal.totals, self.budget.snapshot()
@@ -351,11 +361,11 @@ class _Run:
         return Ending.INTERRUPTED if self.interrupted else Ending.FINISHED
 
     def _finished(self) -> Finished:
-        trouble = self.dispatcher.trouble
+        trouble, totals = self.dispatcher.trouble, self._totals()
         return Finished(
             run=self.plan.folder.name,
             ending=self._ending(),
-            totals=self.journal.totals,
+            totals=totals,
             elapsed_s=self.clock.monotonic_s() - self.started_s,
             home=str(self.plan.folder),
             outputs=tuple(sink.name for sink in self.plan.sinks),
@@ -363,8 +373,16 @@ class _Run:
             reason=trouble.message if trouble else None,
             hint=trouble.hint if trouble else None,
             larger=trouble.larger if trouble else None,
+            anew=trouble.anew if trouble else False,
+            retried=self.retried,
+            succeeded=totals.ok + totals.partial - self.answered_before,
+            set_live=tuple(self.steering.set_live),
         )
 
     def _failed_outputs(self) -> tuple[str, ...]:
         paths = [sink.failed_path for sink in self.plan.sinks]
         return tuple(str(path) for path in paths if path is not None and Path(path).exists())
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"

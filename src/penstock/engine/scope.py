@@ -74,8 +74,8 @@ class Scope:
         self.flow.land(now_s, landing, draw, place.retry)
         if isinstance(outcome, Response):
             self.latency.note(now_s - place.started_s)
-            self.account.answered(now_s)
-            self.offer.answered(now_s)
+            self.account.answered(now_s, place.started_s)
+            self.offer.answered(now_s, place.started_s)
         elif outcome.retry_after_s is not None:
             self.on_pause(self, self.flow.paused_until_s(now_s))
 
@@ -84,10 +84,16 @@ class Scope:
         landing = Landing(Kind.UNTOLD, sent_s=place.started_s, now_s=now_s, reserved_tokens=place.tokens)
         self.flow.land(now_s, landing, 0.0, place.retry)
 
-    def refuse(self, failure: Failure, now_s: float) -> bool:
-        """Take the key, or the model, out for what the provider said of it; whether it is out now."""
+    def refuse(self, failure: Failure, now_s: float, task: int) -> bool:
+        """Take the key, or the model, out for what the provider said of it to a task; whether it is out now."""
         standing = self.offer if failure.code == "model_not_found" else self.account
-        return standing.refuse(now_s, failure)
+        return standing.refuse(now_s, failure, task)
+
+    def said(self, now_s: float) -> Failure | None:
+        """What the provider said of the key, or of the model, that is out; None where both are let in."""
+        if self.account.out_until_s(now_s):
+            return self.account.failure
+        return self.offer.failure if self.offer.out_until_s(now_s) else None
 
 
 class Place(msgspec.Struct, gc=False):

@@ -54,6 +54,8 @@ class Scopes:
         on_new: Callable[[Scope], None] = lambda scope: None,
     ) -> None:
         self._on_new = on_new
+        self.answered_before = False
+        """Whether an earlier process of this run had answers: its keys are not given up at their first refusal."""
         self._pools = pools
         self._connect = connect
         self._make_flow = make_flow
@@ -104,7 +106,7 @@ class Scopes:
         name = (endpoint.name, key.label, route.model)
         if name not in self._scopes:
             lane = Lane(endpoint, key, route.model, self._connect(endpoint, key))
-            account = self._accounts.setdefault(name[:2], Standing())
+            account = self._accounts.setdefault(name[:2], Standing(self.answered_before))
             offer = self._offers.setdefault((endpoint.name, route.model), Standing())
             self._scopes[name] = scope = Scope(lane, self._make_flow(endpoint), account, offer)
             self._on_new(scope)

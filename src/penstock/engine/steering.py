@@ -29,6 +29,8 @@ class Steering:
         self._clock = clock
         self._reload_pools = reload_pools
         self.live = live
+        self.set_live: dict[str, None] = {}
+        """Options that were set, in the order of the first time."""
 
     async def control(self, command: Command) -> str:
         """Do it; the words for the person. Raises `UsageError` for what cannot be."""
@@ -47,6 +49,7 @@ class Steering:
             case SetValue():
                 setting = checked(command)
                 self._gate.set_value(self._clock.monotonic_s(), setting.name, setting.value)
+                self.set_live[setting.name.replace("_", "-")] = None
                 return f"{setting.name.replace('_', '-')} is now {shown(setting.value)}."
             case ReloadKeys():
                 return f"Read again: {self._gate.reload(self._reload_pools())}."

@@ -29,6 +29,8 @@ class Spent(msgspec.Struct, frozen=True):
     hint: str
     larger: str | None = None
     """The option that has to be given a larger value to go on."""
+    asked_s: float | None = None
+    """The seconds from now on that the provider wants to be left alone, where that is why."""
 
 
 RUN_WHEN_LANDED = Wait(None, "run")

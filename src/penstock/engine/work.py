@@ -25,6 +25,7 @@ class Work:
         "attempts",
         "flying",
         "is_retry",
+        "refusals",
         "request",
         "sent_s",
         "settled",
@@ -45,6 +46,7 @@ class Work:
         self.is_retry = False
         self.timeouts = 0
         self.tried: Sequence[Scope] = ()
+        self.refusals: Sequence[tuple[Scope, float]] = ()
         self._estimate: Estimate | None = None
         self._failed_s = self._failed_before_s = -1.0
         self.attempts: list[Attempt] = []
@@ -75,6 +77,14 @@ class Work:
             return
         self.tries[attempt.fault] = self.tries.get(attempt.fault, 0) + 1
         self._failed_before_s, self._failed_s = self._failed_s, now_s
+
+    def refused(self, scope: "Scope", now_s: float) -> None:
+        """A scope refused it which is still let in: it answers others."""
+        self.refusals = (*self.refusals, (scope, now_s))
+
+    def refused_at(self, scope: "Scope") -> list[float]:
+        """When that was, for one scope."""
+        return [at_s for refusing, at_s in self.refusals if refusing is scope]
 
     @property
     def counted(self) -> int:

@@ -18,13 +18,15 @@ EXPLANATIONS: dict[str, str] = {
     Fault.AMBIGUOUS: "no answer to trust came back; may have been billed",
     Fault.REJECTED: "cannot succeed as they are; the same again will not help",
     Fault.PARTIAL: "the answer stopped short",
-    Fault.ACCOUNT: "the key, its quota, permissions or model need attention",
+    Fault.ACCOUNT: "refused, while the same key was answered for others",
     Fault.LOCAL: "this machine failed: disk, open files or an output",
 }
 """Every fault in words, as the end of "12 failed: …"."""
 
 MORE = "…more…"
-"""Stands for a value that a person has to choose."""
+"""Stands for a larger value, that a person has to choose."""
+OTHER = "…other…"
+"""Stands for another value."""
 _VERBS = {
     Ending.FINISHED: "Finished in",
     Ending.PAUSED: "Paused after",
@@ -36,6 +38,7 @@ def last_words(finished: Finished, again: str) -> str:
     """The end of a run in plain text, without a newline at the end. `again` is the command that goes on with it."""
     sections = [
         [_headline(finished)],
+        _retried(finished),
         _why(finished),
         _bad_rows(finished),
         _failures(finished),
@@ -63,11 +66,38 @@ def with_larger(command: str, option: str | None) -> str:
     return f"{command} {option} {MORE}"
 
 
+def begin_anew(command: str) -> str:
+    """The command that throws the run away and begins it again."""
+    return f"{command} --fresh"
+
+
+def how_to_retry(folder: Path, totals: Totals, bad_rows: int) -> tuple[str, str] | None:
+    """When a retry may help, and its command; None where there is nothing that could be sent again."""
+    sent = totals.failed - bad_rows
+    if sent <= 0:
+        return None
+    if totals.faults.get(Fault.REJECTED, 0) - bad_rows >= sent:
+        return "Another model may take what was rejected:", f"{retry_command(folder)} --model {OTHER}"
+    return "To try what failed once more:", retry_command(folder)
+
+
 def _headline(finished: Finished) -> str:
     totals = finished.totals
     counts = f"{count(totals.ok + totals.partial)} done, {count(totals.failed)} failed"
     rest = "" if finished.ending is Ending.FINISHED else ", the rest pending"
     return f"{_VERBS[finished.ending]} {duration(finished.elapsed_s)}: {counts}{rest}."
+
+
+def _retried(finished: Finished) -> list[str]:
+    """What came of the tasks that had failed, where they were all there was to do."""
+    retried, totals = finished.retried, finished.totals
+    if retried is None:
+        return []
+    if not retried:
+        return ["  Nothing was retried: no task had failed."]
+    if finished.ending is Ending.FINISHED and not finished.succeeded and finished.bad_rows == totals.failed:
+        return ["  Nothing was retried: no request can be made of the rows that failed."]
+    return [f"  Of {_many(retried, 'task')} that had failed {count(finished.succeeded)} succeeded this time."]
 
 
 def _why(finished: Finished) -> list[str]:
@@ -132,8 +162,15 @@ def _partials(totals: Totals) -> list[str]:
 
 
 def _next(finished: Finished, again: str) -> list[str]:
+    if finished.anew:
+        return ["To begin anew, once that is mended (what was settled is thrown away):", f"  {begin_anew(again)}"]
     if finished.ending is not Ending.FINISHED:
-        return ["Nothing is lost. To go on:", f"  {with_larger(again, finished.larger)}"]
+        lost = [f"What penstock ctl set ({', '.join(finished.set_live)}) must be given again, as an option."]
+        return [
+            "Nothing is lost. To go on:",
+            f"  {with_larger(again, finished.larger)}",
+            *(lost if finished.set_live else []),
+        ]
     return [*_mend(finished), *_retry(finished)]
 
 
@@ -145,6 +182,6 @@ def _mend(finished: Finished) -> Iterator[str]:
 
 
 def _retry(finished: Finished) -> Iterator[str]:
-    if finished.totals.failed > finished.bad_rows:
-        yield "To try what failed once more:"
-        yield f"  {retry_command(Path(finished.home))}"
+    if found := how_to_retry(Path(finished.home), finished.totals, finished.bad_rows):
+        yield found[0]
+        yield f"  {found[1]}"

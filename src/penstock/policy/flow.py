@@ -97,6 +97,10 @@ class Flow:
 
     # Landing
 
+    def note(self, now_s: float, what: str, value: float, why: str) -> None:
+        """Keep in the history what happened to the scope besides."""
+        self._changes.note(now_s, what, None, value, why)
+
     def land(self, now_s: float, landing: Landing, draw: float, retry: bool = False) -> None:
         """A call has ended, once for each start; `draw` is random in [0, 1), `retry` as at its start."""
         kind = landing.kind

@@ -11,6 +11,8 @@ from penstock.policy.landing import TOO_MANY_FILES
 THROTTLE_BASE_S, THROTTLE_CAP_S = 1.0, 60.0
 FAILURE_BASE_S, FAILURE_CAP_S = 0.5, 30.0
 WAIT_HINT = "Run the same command again after that time, or raise --patience."
+REFUSED_ALONE, REFUSED_UNANSWERED = 2, 5
+"""A task fails when one key has refused it so often, which answered a call that was sent between, or answered none."""
 FIRST_CONTACT_PATIENCE_S = 30.0
 """An endpoint that never answered this process is given up sooner: it is more likely a wrong address than an outage."""
 
@@ -35,6 +37,8 @@ class History(msgspec.Struct, frozen=True):
     is how long no endpoint has been reached; `reached` says whether one ever answered this process. `down_s` is
     how long nobody has been answered, 0 where somebody was since this task's attempt before. `served` says whether a
     key that is let in can still serve the task, `elsewhere` whether there is a healthy one that it has not tried.
+    `refused` counts how often the key in question refused this task and is let in all the same; `vouched` says whether
+    that key has answered a call that was sent after the first of these, `known` whether it ever answered this process.
     """
 
     attempts: int
@@ -46,6 +50,9 @@ class History(msgspec.Struct, frozen=True):
     down_s: float = 0.0
     served: bool = False
     elsewhere: bool = False
+    refused: int = 0
+    vouched: bool = False
+    known: bool = False
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -59,10 +66,14 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """The run cannot go on; the task stays pending. `reason` and `hint` are for the user."""
+    """The run cannot go on; the task stays pending. `reason` and `hint` are for the user.
+
+    `asked_s` are the seconds from now on that the provider asks to wait, where that is why.
+    """
 
     reason: str
     hint: str
+    asked_s: float | None = None
 
 
 Decision = Retry | GiveUp | Pause
@@ -85,7 +96,7 @@ def decide(policy: RetryPolicy, failure: Failure, history: History, draw: float)
                 return GiveUp()
             return _again(policy, failure, history, (history.attempts, FAILURE_BASE_S, FAILURE_CAP_S), draw)
         case Fault.ACCOUNT if history.served:
-            return Retry(0.0)
+            return _after_refusal(failure, history, draw)
         case Fault.ACCOUNT | Fault.LOCAL:
             return Pause(failure.message, advise(failure))
         case Fault.REJECTED | Fault.PARTIAL:
@@ -104,8 +115,18 @@ def _again(
 def _asked_too_long(policy: RetryPolicy, failure: Failure) -> Pause | None:
     if failure.retry_after_s is None or failure.retry_after_s <= policy.patience_s:
         return None
-    reason = f"The provider asks to wait {failure.retry_after_s:.0f} s: {failure.message}"
-    return Pause(reason, WAIT_HINT)
+    return Pause(failure.message, WAIT_HINT, failure.retry_after_s)
+
+
+def _after_refusal(failure: Failure, history: History, draw: float) -> Decision:
+    """At once to another key, or once more to the same one, until it is clear that this task alone is refused."""
+    if history.elsewhere or not history.refused:
+        return Retry(0.0)
+    if history.refused >= REFUSED_ALONE and history.vouched:
+        return GiveUp()
+    if history.refused >= REFUSED_UNANSWERED:
+        return GiveUp() if history.known else Pause(failure.message, advise(failure))
+    return Retry(backoff_s(history.refused, FAILURE_BASE_S, FAILURE_CAP_S, draw))
 
 
 def _after_unsent(policy: RetryPolicy, failure: Failure, history: History, draw: float) -> Decision:

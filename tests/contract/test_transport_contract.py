@@ -170,7 +170,7 @@ class Heard:
         """Each event is one."""
         return len(self.events)
 
-    def hear(self, name: str, data: bytes) -> bool:
+    def hear(self, name: str, data: bytes, at_s: float) -> bool:
         """Take an event."""
         self.events.append((name, data))
         return data == self._last

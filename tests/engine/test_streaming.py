@@ -110,11 +110,9 @@ def test_no_credential_stands_in_a_failure() -> None:
 
 def timed(*story: tuple[float, dict[str, Any]]) -> Outcome:
     """What these events come to, each at its time in seconds after the sending."""
-    now_s = [100.0]
-    hearing = Hearing(ASSEMBLERS["chat"](BODY), lambda: now_s[0])
+    hearing = Hearing(ASSEMBLERS["chat"](BODY), 100.0)
     for at_s, data in story:
-        now_s[0] = 100.0 + at_s
-        hearing.hear("", json.dumps(data).encode())
+        hearing.hear("", json.dumps(data).encode(), 100.0 + at_s)
     return hearing.outcome(APIS["chat"], BODY, respond(200), lambda body: body)
 
 
@@ -148,6 +146,9 @@ END = chunk(None, "stop")
         ),
         pytest.param(
             [(4, chunk("a")), (6, chunk("b")), (6, END), (6, usage(1_011, 1_000))], 4_000.0, 5.0, id="hidden does not"
+        ),
+        pytest.param(
+            [(0.5, chunk("a")), (0.509, chunk("b")), (1, END), (1, usage(500))], 500.0, None, id="held back by a proxy"
         ),
         pytest.param([(0.5, chunk("a")), (1, chunk("b")), (1, END)], 500.0, None, id="no count of tokens"),
         pytest.param([(0.5, chunk("a")), (1, chunk("b")), (1, END), (1, usage(1))], 500.0, None, id="one token"),

@@ -33,7 +33,7 @@ class Ear:
         self.speaking = False
         self.first = asyncio.Event()
 
-    def hear(self, name: str, data: bytes) -> bool:
+    def hear(self, name: str, data: bytes, at_s: float) -> bool:
         """Take an event."""
         self.heard.append(name)
         self.first.set()

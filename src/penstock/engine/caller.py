@@ -36,7 +36,7 @@ async def call(lane: Lane, request: Request, timeout_s: float | None = None, *, 
 
 
 async def _call_stream(lane: Lane, request: Request, body: bytes, timeout_s: float | None, looks: bool) -> Told:
-    hearing = Hearing(ASSEMBLERS[request.api](body))
+    hearing = Hearing(ASSEMBLERS[request.api](body), time.monotonic())
     answer = await lane.transport.stream(request.path, body, hearing, timeout_s)
     announced = announced_by(answer.header) if looks and isinstance(answer, HttpResponse) else None
     if hearing.heard:

@@ -3,10 +3,9 @@
 `ttft_ms` runs from sending, connecting included, to the first piece of the answer: its first text, reasoning, refusal
 or tool call; a role or an empty text is none. `tokens_per_s` is (output tokens - 1) / (time of the last piece - time of
 the first), where the provider counts them; tokens of reasoning that was not shown were made before the first piece, and
-are left out.
+are left out. What comes within a hundredth of a second has no rate: a proxy has held it back, and let it go at once.
 """
 
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -19,18 +18,18 @@ from penstock.policy.error_words import MESSAGE_CHARS
 Clean = Callable[[bytes], bytes]
 """Takes credentials out of what is quoted."""
 
+SHORTEST_S = 0.01
 ADVICE = "Is `stream_options` not known there? Leave it out with --param stream_options=false."
 
 
 class Hearing:
-    """Hears the events of one answer for its `assembler`, and looks at the clock with each piece."""
+    """Hears the events of one answer for its `assembler`; its request was sent at `sent_s`, on the monotonic clock."""
 
-    def __init__(self, assembler: Assembler, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, assembler: Assembler, sent_s: float) -> None:
         self.assembler = assembler
         self.heard = False
         """Whether there was any event."""
-        self._clock = clock
-        self._sent_s = clock()
+        self._sent_s = sent_s
         self._first_s: float | None = None
         self._last_s = 0.0
 
@@ -44,13 +43,13 @@ class Hearing:
         """Whether the next piece is due."""
         return self.assembler.speaking
 
-    def hear(self, name: str, data: bytes) -> bool:
-        """Take an event; whether it was the last."""
+    def hear(self, name: str, data: bytes, at_s: float) -> bool:
+        """Take an event that came at `at_s`; whether it was the last."""
         before = self.assembler.pieces
         was_last = self.assembler.take(name, data)
         self.heard = True
         if self.assembler.pieces > before:
-            self._last_s = self._clock()
+            self._last_s = at_s
             self._first_s = self._last_s if self._first_s is None else self._first_s
         return was_last
 
@@ -68,7 +67,7 @@ class Hearing:
         spoken_s = self._last_s - (self._first_s or 0.0)
         unheard = 0 if self.assembler.reasoned else usage.reasoning_tokens
         tokens = usage.output_tokens - unheard - 1
-        return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s > 0 else None
+        return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s >= SHORTEST_S else None
 
 
 def with_advice(outcome: Outcome) -> Outcome:

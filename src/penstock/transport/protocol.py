@@ -18,8 +18,11 @@ class Listener(Protocol):
         """Whether the next piece is due: an answer that has begun, and neither ended nor halted in good order."""
         ...
 
-    def hear(self, name: str, data: bytes) -> bool:
-        """Take an event, its name "" where it has none; whether it was the last."""
+    def hear(self, name: str, data: bytes, at_s: float) -> bool:
+        """Take an event, its name "" where it has none; whether it was the last.
+
+        `at_s` is when it came, on the monotonic clock: the same for all that came in one reading.
+        """
         ...
 
 

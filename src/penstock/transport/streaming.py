@@ -5,6 +5,7 @@ not stream. The first bytes tell, since some send events under the wrong content
 """
 
 import asyncio
+import time
 from contextlib import suppress
 
 from pyreqwest.bytes import Bytes
@@ -88,9 +89,10 @@ class Reading:
         return None if any(field.startswith(shown) for field in _FIELDS) else False
 
     def _hear(self, events: list[Event]) -> None:
+        at_s = time.monotonic()
         for name, data in events:
             if not self.ended:
-                self.ended = self.listener.hear(name, data)
+                self.ended = self.listener.hear(name, data, at_s)
 
 
 class StreamBody(Body, eq=False, kw_only=True):

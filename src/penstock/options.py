@@ -124,8 +124,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     patience_s: Annotated[
         Seconds,
         Meta(
-            description="Seconds that an endpoint which is not reached or overloaded is tried, and the longest wait that a "
-            "provider may ask for, before the run pauses."
+            description="Seconds that an endpoint which is not reached or overloaded is tried, and the longest wait "
+            "that a provider may ask for, before the run pauses."
         ),
     ] = 900.0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.events import Ending, Notice
+from penstock.events import Ending, Notice, Snapshot
 from penstock.models import Failure, Fault, HttpResponse
 from penstock.transport.fake import FunctionTransport
 
@@ -80,7 +80,7 @@ def test_a_resumed_run_with_a_dead_key_pauses_whatever_is_left(runs: Runs) -> No
 class Listener:
     """Keeps what is told at once, and the bindings and changes of every scope."""
 
-    interval_s = 0.01
+    interval_s = 0.0
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -120,3 +120,9 @@ def test_a_key_that_dies_while_another_lives_is_told_once(runs: Runs) -> None:
     assert len(warnings) == 1
     assert "is out: Insufficient balance. rich" in warnings[0]
     assert "tried again in 5 min" in warnings[0]
+    last = [event for event in listener.events if isinstance(event, Snapshot)][-1]
+    out = next(scope for scope in last.scopes if scope.endpoint == "poor")
+    assert out.binds.startswith("out: Insufficient balance, tried again in ")
+    assert [(change.what, change.new) for change in out.changes if change.why == "Insufficient balance"] == [
+        ("seconds out", 300.0)
+    ]

@@ -47,6 +47,7 @@ class Upstream:
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
+        self._is_closing = False
         self._changed = asyncio.Condition()
         self._conversations: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
@@ -67,6 +68,7 @@ class Upstream:
         try:
             yield self
         finally:
+            self._is_closing = True
             server.close()
             for conversation in self._conversations:
                 conversation.cancel()
@@ -74,8 +76,13 @@ class Upstream:
             for writer in self._writers:
                 writer.transport.abort()
             await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+            for _ in range(3):  # who was still being welcomed is shown out
+                await asyncio.sleep(0)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closing:
+            writer.transport.abort()
+            return
         self._writers.append(writer)
         conversation = asyncio.create_task(self._converse(reader, writer))
         self._conversations.append(conversation)

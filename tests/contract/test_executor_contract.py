@@ -76,7 +76,7 @@ class Upstream:
             for writer in self._writers:
                 writer.transport.abort()
             await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-            for _ in range(3):  # who was still being welcomed is shown out
+            for _ in range(20):  # who was still being welcomed is shown out
                 await asyncio.sleep(0)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,8 +13,9 @@ import msgspec
 from benchmarks.results import Table
 
 from penstock.engine.allowance import Allowance
+from penstock.engine.caps import Caps
 from penstock.engine.connections import Connections
-from penstock.engine.gate import Caps, Gate
+from penstock.engine.gate import Gate
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place
 from penstock.engine.scopes import Scopes

@@ -29,6 +29,10 @@ NOBODY = "http://127.0.0.1:9/v1"
             ["set", "concurrency=auto", "rpm=600", "tpm=none", "budget=2.5"],
             [SetValue("concurrency", "auto"), SetValue("rpm", 600.0), SetValue("tpm", None), SetValue("budget", 2.5)],
         ),
+        (
+            ["set", "concurrency=auto", "max-concurrency=400"],
+            [SetValue("max_concurrency", 400), SetValue("concurrency", "auto")],
+        ),
         (["keys", "reload"], [ReloadKeys()]),
         (["drain"], [Drain()]),
         (["stop"], [Stop()]),

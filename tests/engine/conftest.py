@@ -11,9 +11,10 @@ import pytest
 
 from penstock.clock import Clock, ManualClock, Timer
 from penstock.engine.allowance import Allowance
+from penstock.engine.caps import Caps
 from penstock.engine.connections import Connections
 from penstock.engine.delivery import reader_of
-from penstock.engine.gate import Caps, Gate
+from penstock.engine.gate import Gate
 from penstock.engine.ledger import Ledger
 from penstock.engine.run import Plan, execute
 from penstock.engine.scopes import Scopes

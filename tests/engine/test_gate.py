@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from penstock.engine.allowance import Allowance
+from penstock.engine.caps import Caps
 from penstock.engine.connections import Connections
-from penstock.engine.gate import Caps, Gate
+from penstock.engine.gate import Gate
 from penstock.engine.ledger import Ledger
 from penstock.engine.scope import Place
 from penstock.engine.scopes import Scopes
@@ -15,7 +16,6 @@ from penstock.engine.verdicts import Refusal, Spent, Wait
 from penstock.engine.work import Work
 from penstock.models import Attempt, Failure, Fault, Outcome, Request, Response, Task, Usage
 from penstock.policy.budget import Budget
-from penstock.policy.flow import Flow
 from penstock.policy.rate import Limits
 from penstock.pools import Pools, resolve_pools
 from penstock.pricing import Price, Pricing
@@ -48,23 +48,21 @@ class Desk:
     def __init__(
         self,
         found: Pools,
-        concurrency: int = 100,
+        concurrency: int | None = 100,
         limits: Limits = Limits(),  # noqa: B008
         budget: float | None = None,
         draws: Sequence[float] = (0.5,),
         priced: bool = False,
+        ceiling: int = 5000,
     ) -> None:
         self._draws = list(draws)
         pricing = Pricing({"m": Price(1.0, 1.0)}, "USD") if priced or budget is not None else Pricing.free()
         self.budget = Budget(budget)
         connections = Connections(lambda endpoint, key: FunctionTransport(lambda path, body: respond()))
-        scopes = Scopes(
-            found,
-            connections,
-            lambda endpoint: Flow(Limits(endpoint.rpm, endpoint.tpm), endpoint.max_concurrency or concurrency),
-        )
+        caps = Caps(concurrency, ceiling, limits)
+        scopes = Scopes(found, connections, caps.make_flow)
         allowance = Allowance(10_000, 10_000, lambda calls, amount: allowance.grant(calls, amount))
-        self.gate = Gate(scopes, Ledger(pricing, self.budget), allowance, self._draw, Caps(concurrency, 5000, limits))
+        self.gate = Gate(scopes, Ledger(pricing, self.budget), allowance, self._draw, caps)
 
     def _draw(self) -> float:
         self._draws.append(self._draws.pop(0))
@@ -256,6 +254,42 @@ def test_what_is_set_while_it_works_holds_at_once(name: str, value: float) -> No
     for place in places:
         desk.land(place, ANSWER, 1.0)
     assert desk.gate.snapshot(1.0).in_flight == 0
+
+
+def test_a_ceiling_that_is_set_holds_in_the_scopes_that_there_are() -> None:
+    """A higher one lets them grow, a lower one lets calls land, and a number in between is kept when auto is set."""
+    desk = Desk(pools(ONE), concurrency=None, ceiling=10)
+    places = [desk.place() for _ in range(10)]
+    assert isinstance(desk.gate.admit(0.0, work()), Wait)
+    desk.gate.set_value(0.0, "max_concurrency", 300)
+    for place in places:
+        desk.land(place, ANSWER, 1.0)
+    assert desk.gate.snapshot(1.0).limit > 10
+    desk.gate.set_value(1.0, "concurrency", 100)
+    desk.gate.set_value(1.0, "concurrency", "auto")
+    assert desk.gate.snapshot(1.0).limit == 100
+    desk.gate.set_value(2.0, "max_concurrency", 7)
+    assert desk.gate.snapshot(2.0).limit == 7
+    assert desk.gate.scopes(2.0, 0.0)[0].limit == 7
+
+
+def test_scopes_made_later_have_the_limits_of_now() -> None:
+    """Not those that the run began with."""
+    desk = Desk(pools(ONE), concurrency=None, limits=Limits(rpm=600))
+    desk.place(task=work(model="first"))
+    for name, value in (("rpm", None), ("tpm", 5e5), ("concurrency", 3)):
+        desk.gate.set_value(0.0, name, value)
+    desk.place(1.0, work(model="second"))
+    first, second = desk.gate.scopes(2.0, 0.0)
+    assert (second.rpm, second.tpm, second.limit) == (first.rpm, first.tpm, first.limit) == (None, 5e5, 3)
+
+
+def test_auto_in_a_new_scope_goes_as_far_as_it_may_now() -> None:
+    """The ceiling is of now too."""
+    desk = Desk(pools(ONE), concurrency=None)
+    desk.gate.set_value(0.0, "max_concurrency", 4)
+    desk.place()
+    assert desk.gate.scopes(0.0, 0.0)[0].limit == 4
 
 
 def test_a_second_copy_goes_elsewhere_where_it_can() -> None:

@@ -59,6 +59,22 @@ def test_the_ceiling_holds_from_the_first_call_on() -> None:
     assert Concurrency(None, 3, Changes()).limit == 3
 
 
+def test_growth_goes_on_when_the_ceiling_is_raised() -> None:
+    """Where the ceiling had ended it; and what is above a lower one is given up at once."""
+    changes = Changes()
+    concurrency = Concurrency(None, 30, changes)
+    now_s = live(concurrency, 40)
+    assert concurrency.limit == 30
+    concurrency.set_ceiling(now_s, 300)
+    now_s = live(concurrency, 10, begin_s=now_s)
+    assert concurrency.limit == 300
+    concurrency.set_ceiling(now_s, 50)
+    assert concurrency.limit == 50
+    assert changes.last()[-1].why == "set by the user"
+    live(concurrency, 200, begin_s=now_s)
+    assert concurrency.limit == 50
+
+
 def test_a_limit_that_is_not_used_is_not_raised() -> None:
     """Nothing is known of what it would bring."""
     concurrency = Concurrency(None, 5_000, Changes())

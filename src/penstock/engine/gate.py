@@ -5,13 +5,12 @@ breaker), the budget. Only when all agree is anything taken, so that nothing is 
 """
 
 import math
-import sys
 from collections.abc import Callable
 
 import msgspec
 
-from penstock.endpoints import Endpoint
 from penstock.engine.allowance import Allowance
+from penstock.engine.caps import Caps
 from penstock.engine.choice import Choice
 from penstock.engine.estimate import USUAL_OUTPUT_TOKENS
 from penstock.engine.ledger import Ledger
@@ -48,20 +47,11 @@ class GateSnapshot(msgspec.Struct, frozen=True):
     binds: str
 
 
-class Caps(msgspec.Struct, frozen=True):
-    """The run's own limits: so many calls exactly, or (None) what is found to be good, up to `ceiling`; and a rate."""
-
-    concurrency: int | None = None
-    ceiling: int = 5000
-    limits: Limits = Limits()
-    patience_s: float = math.inf
-    """A provider that asks for a longer wait than this pauses the run."""
-
-
 class Gate:
     """The run's own limits, its scopes, and its money.
 
-    A place is given back in two steps: `land` when the call has ended, `release` when what it came to is durable.
+    A place is given back in two steps: `land` when the call has ended, `release` when what it came to is durable. What
+    is set while it works is kept in `caps`, which new scopes are made with.
     """
 
     def __init__(
@@ -78,10 +68,7 @@ class Gate:
         self._draw = draw
         self.on_warning: Callable[[str], None] = lambda message: None
         self._choice = Choice(scopes, draw, self._tokens)
-        self._patience_s = caps.patience_s
-        self._concurrency = caps.concurrency
-        self._ceiling = caps.ceiling
-        self._limits = caps.limits
+        self._caps = caps
         self.whole = None if caps.limits == Limits() else Rate(caps.limits, False, Changes())
         self._taken = 0
         self._taken_amount = 0.0
@@ -116,20 +103,18 @@ class Gate:
         return Place(found, now_s, tokens, amount, work.is_retry)
 
     def _run_wait(self, now_s: float, work: Work) -> Wait | Refusal | Spent | None:
-        if self.paused or self._taken >= self._limit_of_run() or not self._allowance.covers_calls(self._taken + 1):
+        if self.paused or self._taken >= self._caps.most or not self._allowance.covers_calls(self._taken + 1):
             return RUN_WHEN_LANDED
         if self.whole is None:
             return None
-        tokens = self._expected(work) if self._limits.tpm is not None else 0
+        tpm = self._caps.limits.tpm
+        tokens = self._expected(work) if tpm is not None else 0
         wait_s = self.whole.wait_s(now_s, tokens, 1.0)
         if wait_s == 0.0:
             return None
         if math.isinf(wait_s):
-            return self._never(f"it needs about {tokens} tokens, more than --tpm {self._limits.tpm:.0f} allows")
+            return self._never(f"it needs about {tokens} tokens, more than --tpm {tpm:.0f} allows")
         return Wait(now_s + wait_s, "run")
-
-    def _limit_of_run(self) -> int:
-        return self._ceiling if self._concurrency is None else self._concurrency
 
     def _choose(self, now_s: float, work: Work, avoid: Scope | None) -> Scope | Wait | Refusal | Spent:
         found = self._choice.scope_for(now_s, work, avoid)
@@ -137,7 +122,7 @@ class Gate:
             return found
         if math.isinf(found.until_s):
             return self._never(TOO_LARGE.format(tokens=self._expected(work)))
-        if found.until_s - now_s > self._patience_s * (1 + RETRY_AFTER_SPREAD):
+        if found.until_s - now_s > self._caps.patience_s * (1 + RETRY_AFTER_SPREAD):
             asked_s = self._choice.asked_until_s(work.request.model, now_s) - now_s
             if asked_s >= found.until_s - now_s:
                 return Spent("no call may go before", WAIT_HINT, asked_s=asked_s)
@@ -152,7 +137,7 @@ class Gate:
         )
 
     def _tokens(self, work: Work, scope: Scope) -> int:
-        return self._expected(work) if self._limits.tpm is not None or scope.flow.counts_tokens else 0
+        return self._expected(work) if self._caps.limits.tpm is not None or scope.flow.counts_tokens else 0
 
     def _expected(self, work: Work) -> int:
         """Tokens in and out, an answer without a limit taken to be as long as the longest of late."""
@@ -246,10 +231,10 @@ class Gate:
 
     def limit(self, now_s: float) -> int:
         """Calls that may be in flight now."""
-        if self._concurrency is not None:
-            return self._concurrency
+        if self._caps.concurrency is not None:
+            return self._caps.concurrency
         found = sum(scope.flow.limit(now_s) for scope in self._scopes)
-        return min(self._ceiling, found or AUTO_START)
+        return min(self._caps.ceiling, found or AUTO_START)
 
     def snapshot(self, now_s: float) -> GateSnapshot:
         """What is in flight, and what holds back more."""
@@ -258,8 +243,8 @@ class Gate:
     def _binds(self, now_s: float) -> str:
         if self.paused:
             return "paused, until penstock ctl resume"
-        if self._concurrency is not None and self._taken >= self._concurrency:
-            return f"concurrency {self._concurrency}"
+        if self._taken >= self._caps.most:
+            return f"concurrency {self._caps.most}"
         if self.whole is not None and (binds := self.whole.binds(now_s)) is not None:
             return binds
         found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
@@ -284,10 +269,9 @@ class Gate:
             case "concurrency", int(calls):
                 self._fix_concurrency(now_s, calls)
             case "max_concurrency", int(calls):
-                self._ceiling = calls
-                self._allowance.set_ceiling(self._limit_of_run())
+                self._set_ceiling(now_s, calls)
             case (("rpm" | "tpm"), (int() | float() | None)):
-                self._set_limits(now_s, msgspec.structs.replace(self._limits, **{name: value}))
+                self._set_limits(now_s, msgspec.structs.replace(self._caps.limits, **{name: value}))
             case "budget", (int() | float() | None):
                 self._ledger.budget.change_limit(value)
             case _:
@@ -298,7 +282,7 @@ class Gate:
         return self._scopes.reload(pools)
 
     def _set_limits(self, now_s: float, limits: Limits) -> None:
-        self._limits = limits
+        self._caps.limits = limits
         self._is_steered = True
         if self.whole is None:
             self.whole = Rate(limits, False, Changes())
@@ -306,14 +290,19 @@ class Gate:
                 self.whole.start(now_s, 0, 1.0)
         self.whole.configure(now_s, limits)
         for scope in self._scopes:
-            scope.flow.configure(now_s, limits_at(scope.lane.endpoint, limits))
+            scope.flow.configure(now_s, self._caps.limits_at(scope.lane.endpoint))
 
     def _fix_concurrency(self, now_s: float, concurrency: int | None) -> None:
-        self._concurrency = concurrency
-        self._allowance.set_ceiling(self._limit_of_run())
+        self._caps.concurrency = concurrency
+        self._allowance.set_ceiling(self._caps.most)
         for scope in self._scopes:
-            most = scope.lane.endpoint.max_concurrency or sys.maxsize
-            scope.flow.fix_concurrency(now_s, None if concurrency is None else min(concurrency, most))
+            scope.flow.fix_concurrency(now_s, self._caps.concurrency_at(scope.lane.endpoint))
+
+    def _set_ceiling(self, now_s: float, ceiling: int) -> None:
+        self._caps.ceiling = ceiling
+        self._allowance.set_ceiling(self._caps.most)
+        for scope in self._scopes:
+            scope.flow.set_ceiling(now_s, self._caps.ceiling_at(scope.lane.endpoint))
 
 
 def _spent_hint(work: Work) -> str:
@@ -321,11 +310,6 @@ def _spent_hint(work: Work) -> str:
     if work.estimate.max_output_tokens is None:
         return f"{hint} --param max_tokens=… sets aside less for each call."
     return hint
-
-
-def limits_at(endpoint: Endpoint, limits: Limits) -> Limits:
-    """What a scope of an endpoint is known to take: its own limits, or else the run's, which it need not find out."""
-    return Limits(endpoint.rpm or limits.rpm, endpoint.tpm or limits.tpm)
 
 
 def _status(scope: Scope, now_s: float, now_unix_s: float) -> ScopeStatus:

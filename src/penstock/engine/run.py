@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from penstock.clock import Clock, SystemClock
-from penstock.engine.admission import first_calls, make_allowance, make_gate, make_scopes
+from penstock.engine.admission import first_calls, make_allowance, make_caps, make_gate, make_scopes
 from penstock.engine.answers import answer_of
 from penstock.engine.carried import Carried
 from penstock.engine.connections import Connections
@@ -177,9 +177,10 @@ class _Run:
         self.budget = Budget(options.budget, self.journal.totals.cost, self.journal.totals.unknown_cost)
         self.allowance = make_allowance(options, self._raise_allowance)
         ledger = Ledger(plan.pricing, self.budget)
-        scopes = make_scopes(plan.pools, plan.connections, options, carried)
+        caps = make_caps(options)
+        scopes = make_scopes(plan.pools, plan.connections, caps, carried)
         scopes.answered_before = self.journal.totals.ok + self.journal.totals.partial > 0
-        self.gate = make_gate(scopes, options, ledger, self.allowance, plan.draw, carried)
+        self.gate = make_gate(scopes, caps, ledger, self.allowance, plan.draw, carried)
 
     def _make_dispatcher(self, renderer: Renderer) -> None:
         plan, options = self.plan, self.plan.options

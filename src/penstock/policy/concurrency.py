@@ -147,6 +147,14 @@ class Concurrency:
         self._growing, self._flat, self._probed, self._rungs = True, 0, None, []
         self._set(now_s, max(1, min(self._found, self._ceiling)) if fixed is None else fixed, "set by the user")
 
+    def set_ceiling(self, now_s: float, ceiling: int) -> None:
+        """As far as it may go from now on; what stood at the ceiling before grows anew."""
+        if ceiling > self._ceiling <= self._found:
+            self._growing, self._flat, self._rungs = True, 0, []
+        self._ceiling, self._probed = ceiling, None
+        if self._fixed is None and self._found > ceiling:
+            self._set(now_s, ceiling, "set by the user")
+
     def _judge(self, now_s: float) -> None:
         turn = self._round
         self._round = _Round(now_s)

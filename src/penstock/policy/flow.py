@@ -163,6 +163,10 @@ class Flow:
         self._concurrency.fix(now_s, concurrency)
         self._rate.pace.begin(now_s, blind=concurrency is None)
 
+    def set_ceiling(self, now_s: float, ceiling: int) -> None:
+        """Another number that may be in flight at most where one is found."""
+        self._concurrency.set_ceiling(now_s, ceiling)
+
     # Telling
 
     @property

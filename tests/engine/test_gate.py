@@ -53,13 +53,12 @@ class Desk:
         budget: float | None = None,
         draws: Sequence[float] = (0.5,),
         priced: bool = False,
-        ceiling: int = 5000,
     ) -> None:
         self._draws = list(draws)
         pricing = Pricing({"m": Price(1.0, 1.0)}, "USD") if priced or budget is not None else Pricing.free()
         self.budget = Budget(budget)
         connections = Connections(lambda endpoint, key: FunctionTransport(lambda path, body: respond()))
-        caps = Caps(concurrency, ceiling, limits)
+        caps = Caps(concurrency, limits=limits)
         scopes = Scopes(found, connections, caps.make_flow)
         allowance = Allowance(10_000, 10_000, lambda calls, amount: allowance.grant(calls, amount))
         self.gate = Gate(scopes, Ledger(pricing, self.budget), allowance, self._draw, caps)
@@ -258,19 +257,20 @@ def test_what_is_set_while_it_works_holds_at_once(name: str, value: float) -> No
 
 def test_a_ceiling_that_is_set_holds_in_the_scopes_that_there_are() -> None:
     """A higher one lets them grow, a lower one lets calls land, and a number in between is kept when auto is set."""
-    desk = Desk(pools(ONE), concurrency=None, ceiling=10)
-    places = [desk.place() for _ in range(10)]
-    assert isinstance(desk.gate.admit(0.0, work()), Wait)
-    desk.gate.set_value(0.0, "max_concurrency", 300)
+    desk = Desk(pools(ONE), concurrency=None)
+    desk.gate.set_value(0.0, "max_concurrency", 10)
+    places = [desk.place(float(second)) for second in range(10)]
+    assert isinstance(desk.gate.admit(10.0, work()), Wait)
+    desk.gate.set_value(10.0, "max_concurrency", 300)
     for place in places:
-        desk.land(place, ANSWER, 1.0)
-    assert desk.gate.snapshot(1.0).limit > 10
-    desk.gate.set_value(1.0, "concurrency", 100)
-    desk.gate.set_value(1.0, "concurrency", "auto")
-    assert desk.gate.snapshot(1.0).limit == 100
-    desk.gate.set_value(2.0, "max_concurrency", 7)
-    assert desk.gate.snapshot(2.0).limit == 7
-    assert desk.gate.scopes(2.0, 0.0)[0].limit == 7
+        desk.land(place, ANSWER, 11.0)
+    assert desk.gate.snapshot(11.0).limit > 10
+    desk.gate.set_value(11.0, "concurrency", 100)
+    desk.gate.set_value(11.0, "concurrency", "auto")
+    assert desk.gate.snapshot(11.0).limit == 100
+    desk.gate.set_value(12.0, "max_concurrency", 7)
+    assert desk.gate.snapshot(12.0).limit == 7
+    assert desk.gate.scopes(12.0, 0.0)[0].limit == 7
 
 
 def test_scopes_made_later_have_the_limits_of_now() -> None:

@@ -52,7 +52,7 @@ def parse_commands(action: Action, values: Sequence[str]) -> "list[Command]":
             raise UsageError("set needs what is to be set.", "Such as: penstock ctl RUN set concurrency=50 rpm=600")
         settings = [parse_setting(value) for value in values]
         # A ceiling first: within the one before, concurrency=auto would drop to it.
-        return sorted(settings, key=lambda setting: setting.name != "max_concurrency")
+        return [*sorted(settings, key=lambda setting: setting.name != "max_concurrency")]
     if action == "keys":
         if list(values) != ["reload"]:
             raise UsageError("keys needs what is to be done with them.", "It is: penstock ctl RUN keys reload")

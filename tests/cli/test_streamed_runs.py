@@ -34,15 +34,16 @@ def without_times(line: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("api", "more"), [*((api, ()) for api in APIS), ("chat", ("--processes", "2"))])
 def test_streamed_answers_are_the_same_answers(
-    cli: Cli, folder: Path, sim: BackgroundSimulator, write_tasks: WriteTasks, api: str, more: tuple[str, ...]
+    cli: Cli, folder: Path, write_tasks: WriteTasks, api: str, more: tuple[str, ...]
 ) -> None:
     """In every field, and with the time to their first token besides."""
     prompts = {f"k{n}": f"word {n}" for n in range(20)} | {"short": "[[fault:finish=length]]"}
     write_tasks(folder / "tasks.jsonl", prompts)
-    words = ["run", "tasks.jsonl", "--base-url", sim.base_url, "-m", "m", "--api", api]
-    assert cli(*words, "-o", "whole.jsonl").code == 0
-    ended = cli(*words, "-o", "streamed.jsonl", "--stream", *more)
-    assert ended.code == 0
+    with running(SimulatorSettings(latency_ms=100)) as sim:
+        words = ["run", "tasks.jsonl", "--base-url", sim.base_url, "-m", "m", "--api", api]
+        assert cli(*words, "-o", "whole.jsonl").code == 0
+        ended = cli(*words, "-o", "streamed.jsonl", "--stream", *more)
+        assert ended.code == 0
     assert re.search(r"streamed +first token after [\d.]+ m?s, then [\d,.]+ tokens/s \(medians\)", ended.err)
 
     whole, streamed = lines(folder / "whole.jsonl"), lines(folder / "streamed.jsonl")

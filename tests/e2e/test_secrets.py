@@ -62,7 +62,8 @@ def echoing(status: int, shape: str) -> Iterator[str]:
 @pytest.mark.parametrize("display", ["--json", None])
 def test_the_key_is_written_nowhere(penstock: Penstock, key: str, place: str, display: str | None) -> None:
     """In a run with answers, failures and a pause."""
-    tasks = ["one", "[[fault:status=400]]", "[[fault:body=html,status=502]]", "[[fault:status=401]]"]
+    faults = ("status=400", "body=html,status=502", "status=401", "status=402")
+    tasks = ["one", *(f"[[fault:{fault}]]" for fault in faults)]
     penstock.write("tasks.jsonl", "\n".join(json.dumps({"text": task}) for task in tasks))
     words = ["run", "tasks.jsonl", "--model", "m", "--prompt", "{{ text }}", "-o", "out.jsonl", "-o", "table.csv"]
     words += [display] if display else []

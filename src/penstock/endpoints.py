@@ -239,7 +239,7 @@ def _given_keys(name: str, preset: Preset, environ: Mapping[str, str]) -> Iterat
     for number, text in enumerate(preset.api_keys or (), 1):
         yield from _written_keys(text, f"{where} api_keys, key {number}")
     for variable in dict.fromkeys(_variables(preset)):
-        yield from _split_keys(environ.get(variable, ""), variable) or [Key(None, variable)]
+        yield from split_keys(environ.get(variable, ""), variable) or [Key(None, variable)]
     if preset.api_keys_file is not None:
         yield from _keys_in_file(preset.api_keys_file, f"{CONFIG_FILE}: [endpoints.{name}] api_keys_file")
 
@@ -250,7 +250,7 @@ def _variables(preset: Preset) -> Iterator[str]:
     yield from preset.api_keys_env or ()
 
 
-def _split_keys(text: str, label: str) -> list[Key]:
+def split_keys(text: str, label: str) -> list[Key]:
     """The keys in a text, at commas and line breaks, without white space around them."""
     found = [key for part in _BETWEEN_KEYS.split(text) if (key := _bare(part))]
     if len(found) == 1:
@@ -259,7 +259,7 @@ def _split_keys(text: str, label: str) -> list[Key]:
 
 
 def _written_keys(text: str, label: str) -> list[Key]:
-    keys = _split_keys(text, label)
+    keys = split_keys(text, label)
     if not keys:
         raise UsageError(f"{label} is empty.", "Write the key there, or take the entry out.")
     return keys
@@ -272,7 +272,7 @@ def _keys_in_file(name: str, where: str) -> Iterator[Key]:
     if not found:
         raise UsageError(f"{where}: {path} holds no key.", "Write one key a line into it.")
     for number, line in found:
-        yield from _split_keys(line, f"{path.name} line {number}")
+        yield from split_keys(line, f"{path.name} line {number}")
 
 
 def _read_private(path: Path, where: str) -> str:

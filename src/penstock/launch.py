@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from penstock.clock import SystemClock
+from penstock.clock import Clock, SystemClock
 from penstock.endpoints import LOCAL, Endpoint, Key
 from penstock.engine.connections import Connections
 from penstock.engine.dispatcher import Dispatcher
@@ -86,7 +86,7 @@ async def launch(
             observers=observers,
             retry_failures=retry_failures,
             handle_signals=handle_signals,
-            make_executor=executor_for(options),
+            make_executor=executor_for(options, pools.endpoints),
             remember={} if retry_failures else {"options": msgspec.to_builtins(options)},
         )
         return await execute(plan)
@@ -116,11 +116,15 @@ def _transport_settings(endpoint: Endpoint, options: RunOptions, key: Key) -> Tr
     )
 
 
-def executor_for(options: RunOptions) -> Callable[[Dispatcher], Executor] | None:
+def executor_for(options: RunOptions, endpoints: Sequence[Endpoint]) -> Callable[[Dispatcher], Executor] | None:
     """Makes what makes the calls of a run; None where this process does and nothing else ever will."""
     if options.processes != "auto":
         count = options.processes
-        return None if count == 1 else lambda dispatcher: make_workers(count, options, dispatcher, dispatcher.pause)
+        return (
+            None
+            if count == 1
+            else lambda dispatcher: make_workers(count, options, endpoints, dispatcher, dispatcher.pause, SystemClock())
+        )
     from penstock.engine.processes.automatic import AutomaticExecutor, workers_for
 
     workers = workers_for(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -128,7 +132,7 @@ def executor_for(options: RunOptions) -> Callable[[Dispatcher], Executor] | None
         return None
     return lambda dispatcher: AutomaticExecutor(
         dispatcher.executor,
-        lambda on_trouble: make_workers(workers, options, dispatcher, on_trouble),
+        lambda on_trouble: make_workers(workers, options, endpoints, dispatcher, on_trouble, SystemClock()),
         SystemClock(),
         lambda: dispatcher.in_flight,
         dispatcher.on_warning,
@@ -137,15 +141,23 @@ def executor_for(options: RunOptions) -> Callable[[Dispatcher], Executor] | None
 
 
 def make_workers(
-    count: int, options: RunOptions, dispatcher: Dispatcher, on_trouble: Callable[[RunPaused], None]
+    count: int,
+    options: RunOptions,
+    endpoints: Sequence[Endpoint],
+    dispatcher: Dispatcher,
+    on_trouble: Callable[[RunPaused], None],
+    clock: Clock,
 ) -> "ProcessExecutor":
     """Processes that make the calls of a run, which are told how by the same settings as this one."""
+    from penstock.engine.processes.environment import worker_environment
     from penstock.engine.processes.executor import Hooks, ProcessExecutor
+    from penstock.engine.processes.seat import Terms
 
     def settings_of(lane: Lane) -> TransportSettings:
         return _transport_settings(lane.endpoint, options, lane.key)
 
-    return ProcessExecutor(count, settings_of, Hooks(dispatcher.fail, dispatcher.on_warning, on_trouble))
+    terms = Terms(worker_environment(os.environ, endpoints), options.timeout_s, clock)
+    return ProcessExecutor(count, settings_of, Hooks(dispatcher.fail, dispatcher.on_warning, on_trouble), terms)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from penstock.endpoints import Endpoint, Key
 from penstock.engine.flight import Executor, Flight
 from penstock.engine.processes.automatic import AutomaticExecutor
 from penstock.engine.processes.executor import Hooks, ProcessExecutor
+from penstock.engine.processes.seat import Terms
 from penstock.engine.scope import Lane, Place, Scope
 from penstock.engine.tasks import TaskExecutor
 from penstock.engine.work import Work
@@ -179,7 +181,8 @@ def tasks(defects: list[BaseException]) -> Executor:
 def processes(defects: list[BaseException]) -> Executor:
     """Two workers, of which none may die."""
     hooks = Hooks(defects.append, lambda message: defects.append(RuntimeError(message)), defects.append)
-    return ProcessExecutor(2, lambda lane: settings_at(lane.endpoint.base_url), hooks)
+    terms = Terms(dict(os.environ), HARD_LIMIT_S, SystemClock())
+    return ProcessExecutor(2, lambda lane: settings_at(lane.endpoint.base_url), hooks, terms)
 
 
 def automatic(defects: list[BaseException]) -> Executor:

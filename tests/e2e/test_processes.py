@@ -167,6 +167,21 @@ def test_the_key_stands_in_nothing_that_others_can_see(penstock: Penstock, rows:
         process.communicate()
 
 
+def test_a_key_from_a_variable_is_in_no_worker_s_environment(penstock: Penstock, rows: Callable[..., str]) -> None:
+    """What else stands there is."""
+    penstock.write("tasks.jsonl", rows(CONCURRENCY, SILENT_AT_FIRST))
+    penstock.environment.update(OPENAI_API_KEY=KEY, COPY_OF_IT=KEY, NO_PROXY="127.0.0.1")
+    with running(SimulatorSettings(api_keys=(KEY,))) as sim:
+        process = penstock.start(*command(sim))
+        sim.wait_requests(CONCURRENCY)
+        for pid in workers_of(process.pid):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            assert KEY.encode() not in environment
+            assert b"NO_PROXY=127.0.0.1" in environment
+        process.kill()
+        process.communicate()
+
+
 def test_processes_from_python_need_no_guard(penstock: Penstock) -> None:
     """A plain script, without `if __name__ == "__main__"`, starts them and ends them."""
     script = "import penstock, sys\nresults = penstock.run(['a', 'b'], model='m', base_url=sys.argv[1], processes=2)\n"
@@ -174,6 +189,24 @@ def test_processes_from_python_need_no_guard(penstock: Penstock) -> None:
     with running() as sim:
         ended = subprocess.run(
             [penstock.command.parent / "python", "script.py", sim.base_url],
+            cwd=penstock.folder,
+            env=penstock.environment,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+    assert (ended.stdout, ended.stderr) == (b"ok ok\n", b"")
+
+
+def test_processes_from_python_find_what_the_script_finds(penstock: Penstock) -> None:
+    """An interpreter that knows Penstock only since the script has said where it is."""
+    (packages,) = penstock.command.parent.parent.glob("lib/python*/site-packages")
+    script = f"import sys\nsys.path.insert(0, {str(packages)!r})\nimport penstock\n"
+    script += "results = penstock.run(['a', 'b'], model='m', base_url=sys.argv[1], processes=2)\n"
+    penstock.write("script.py", script + "print(*[result.status for result in results])\n")
+    with running() as sim:
+        ended = subprocess.run(
+            [(penstock.command.parent / "python").resolve(), "script.py", sim.base_url],
             cwd=penstock.folder,
             env=penstock.environment,
             capture_output=True,

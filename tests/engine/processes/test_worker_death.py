@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from penstock.clock import SystemClock
+from penstock.clock import Clock, ManualClock, SystemClock
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.processes.executor import ProcessExecutor
-from penstock.engine.processes.seat import MOST_FILLS
+from penstock.engine.processes.executor import LAST_CHANCE_S, ProcessExecutor
+from penstock.engine.processes.process import COMMAND
+from penstock.engine.processes.seat import MOST_FILLS, SLACK_S, START_S
 from penstock.engine.run import Plan, execute
 from penstock.events import Ending, Event, Finished, Notice
 from penstock.journal.folder import JOURNAL_FILE
@@ -43,6 +44,7 @@ class Watched:
         self._plan: Plan = msgspec.structs.replace(plan, make_executor=self._make)
         self._heard = asyncio.Event()
         self._executor: ProcessExecutor | None = None
+        self.clock: Clock = SystemClock()
         self.said: list[str] = []
         self.dispatcher: Dispatcher | None = None
 
@@ -50,7 +52,7 @@ class Watched:
         self.dispatcher = dispatcher
         count = self._plan.options.processes
         assert isinstance(count, int)
-        self._executor = make_workers(count, self._plan.options, dispatcher, dispatcher.pause)
+        self._executor = make_workers(count, self._plan.options, [], dispatcher, dispatcher.pause, self.clock)
         return self._executor
 
     def __call__(self, event: Event) -> None:
@@ -218,9 +220,80 @@ def test_a_worker_that_dies_at_once_pauses_the_run_with_its_last_words(
     monkeypatch.setattr("penstock.engine.processes.process.COMMAND", ("sh", "-c", script))
     finished, said = _run_one(runs)
     assert (finished.ending, finished.totals.settled, finished.totals.unknown) == (Ending.PAUSED, 0, 0)
-    words = "ended with exit code 7: ModuleNotFoundError: no penstock"
-    assert words in str(finished.reason)
-    assert words in said[0]
+    assert "never became ready: it ended with exit code 7: ModuleNotFoundError: no penstock" in str(finished.reason)
+    assert said == []
+
+
+def test_a_worker_that_is_held_up_is_killed_and_replaced(runs: Runs) -> None:
+    """Once nothing has come from it for the deadline of its oldest call and some more; the other goes on."""
+
+    async def work() -> None:
+        with running() as sim:
+            rows = [f"{SILENT_AT_FIRST} {number}" for number in range(10)]
+            watched = Watched(runs, sim, rows, concurrency=10, processes=2, timeout_s=500.0)
+            watched.clock = clock = ManualClock()
+            async with watched.started() as run:
+                await requests(sim, 10)
+                held, well = watched.pids
+                os.kill(held, signal.SIGSTOP)
+                os.kill(well, signal.SIGKILL)
+                await watched.until_said(1)
+                await requests(sim, 15)
+                clock.advance(499 + SLACK_S)
+                assert held in watched.pids
+                clock.advance(1 + LAST_CHANCE_S)
+                await watched.until_said(2)
+                assert "was killed, for nothing had come from it for 5" in watched.said[1]
+                assert "5 calls that were in flight may have been billed" in watched.said[1]
+                assert is_gone(held)
+                totals = (await run).totals
+            assert (totals.ok, totals.unknown, sim.bill().requests) == (10, 10, 20)
+
+    asyncio.run(work())
+
+
+def test_a_worker_that_is_never_ready_is_killed_and_replaced(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing was sent by it, so nothing is lost."""
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    script = f"echo > '{begun}'; kill -STOP $$"
+
+    async def work() -> None:
+        with running() as sim:
+            watched = Watched(runs, sim, ["one"], processes=1)
+            watched.clock = clock = ManualClock()
+            with monkeypatch.context() as patch:
+                patch.setattr("penstock.engine.processes.process.COMMAND", ("sh", "-c", script))
+                async with watched.started() as run:
+                    await asyncio.to_thread(begun.read_text)
+                    patch.undo()
+                    clock.advance(START_S + LAST_CHANCE_S)
+                    totals = (await run).totals
+            assert (totals.ok, totals.unknown, sim.bill().requests) == (1, 0, 1)
+            assert "nothing had come from it" in watched.said[0]
+
+    asyncio.run(work())
+
+
+def test_a_run_begins_once_one_worker_is_ready(runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another that is held up at its start holds up nothing but its own calls."""
+    monkeypatch.setattr("penstock.engine.processes.process.COMMAND", _one_of_two_stops(tmp_path))
+
+    async def work() -> None:
+        with running() as sim:
+            watched = Watched(runs, sim, [f"{SILENT} {number}" for number in range(2)], concurrency=2, processes=2)
+            async with watched.started():
+                await requests(sim, 1)
+                assert len(watched.pids) == 2
+
+    asyncio.run(work())
+
+
+def _one_of_two_stops(folder: Path) -> tuple[str, ...]:
+    command = " ".join(f"'{word}'" for word in COMMAND)
+    return "sh", "-c", f"mkdir '{folder}/first' 2>/dev/null && kill -STOP $$; exec {command}"
 
 
 def _run_one(runs: Runs) -> tuple[Finished, list[str]]:

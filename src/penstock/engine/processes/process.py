@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from penstock.engine.processes.channel import Channel
 from penstock.redaction import redact
@@ -27,11 +27,12 @@ class WorkerProcess:
         next_frame: Callable[[], bytearray | None],
         on_frame: Callable[[memoryview], None],
         on_end: Callable[[], None],
+        environment: Mapping[str, str],
     ) -> None:
         own, other = socket.socketpair()
         with other:
             try:
-                self._process = _start(other)
+                self._process = _start(other, environment)
             except OSError:
                 own.close()
                 raise
@@ -39,6 +40,7 @@ class WorkerProcess:
         self._errors = self._process.stderr
         os.set_blocking(self._errors.fileno(), False)
         self._said = b""
+        self._silent_s: float | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._errors, self._hear)
         self.channel = Channel(own, next_frame, on_frame, on_end)
@@ -59,6 +61,16 @@ class WorkerProcess:
         self.channel.close()
         self._process.kill()
 
+    def kill_silent(self, silent_s: float) -> None:
+        """End it because nothing came from it for so long."""
+        self._silent_s = silent_s
+        self.kill()
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it ended with an exit code, once it was reaped: another one would end likewise."""
+        return self._process.returncode is not None and self._process.returncode >= 0
+
     async def reap(self) -> str:
         """Kill it, and say in words how it ended once it is gone. Only once."""
         self.kill()
@@ -66,7 +78,10 @@ class WorkerProcess:
         self._loop.remove_reader(self._errors)
         self._hear()
         self._errors.close()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if self._silent_s is not None:
+            how = f"was killed, for nothing had come from it for {self._silent_s:.0f} s"
+        else:
+            how = _end(code)
         return f"{how}: {self.last_line}" if self.last_line else how
 
     def _hear(self) -> None:
@@ -79,12 +94,17 @@ class WorkerProcess:
         self._said = (self._said + said)[-KEPT_BYTES:]
 
 
-def _start(connection: socket.socket) -> subprocess.Popen[bytes]:
+def _end(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _start(connection: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A worker inherits that signals are held back, until it ignores them: none reaches it in between."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         return subprocess.Popen(
             COMMAND,
+            env=environment,
             stdin=connection.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

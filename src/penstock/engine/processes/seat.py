@@ -1,12 +1,12 @@
 """A seat: one of a run's workers, whichever process holds it. Calls that were not sent outlive the process."""
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from penstock.clock import Clock
 from penstock.engine.flight import End, Flight
 from penstock.engine.processes.channel import PREFIX_BYTES
 from penstock.engine.processes.lanes import LaneNumbers
@@ -27,6 +27,18 @@ FRAME_BYTES = 65_536
 MOST_FILLS = 4
 """Processes that a seat may have within a minute. Whoever needs more does not keep them."""
 MINUTE_S = 60.0
+START_S = 30.0
+"""So long a process may take until it is ready."""
+SLACK_S = 30.0
+"""So long after the deadline of its oldest call something must have come from a process."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What holds for every process of a run: its environment, the deadline of a call without its own, the clock."""
+
+    environment: Mapping[str, str]
+    timeout_s: float
+    clock: Clock
 
 
 class Seat:
@@ -34,7 +46,7 @@ class Seat:
 
     `on_death` gets a process that is gone, and how many calls were lost with it: those that were under way, which
     ended as lost. Those that were not sent stay, until the seat is filled again. `on_defect` hears of an exception that
-    should not have been. `opened` is set once a process has been ready, or none will be.
+    should not have been. `opened`, which all seats share, is set once a process is ready, or this seat gets none.
     """
 
     def __init__(
@@ -42,12 +54,16 @@ class Seat:
         lanes: LaneNumbers,
         on_death: Callable[["Seat", WorkerProcess, int], None],
         on_defect: Callable[[BaseException], None],
+        terms: Terms,
+        opened: asyncio.Event,
     ) -> None:
         self._lanes = lanes
         self._on_death = on_death
         self._on_defect = on_defect
+        self._terms = terms
+        self._any_opened = opened
         self._loop = asyncio.get_running_loop()
-        self._calls: dict[int, tuple[Flight, End]] = {}
+        self._calls: dict[int, tuple[Flight, End, float]] = {}
         self._unsent: deque[int] = deque()
         self._given_up: list[int] = []
         self._frame = bytearray(PREFIX_BYTES)
@@ -56,7 +72,8 @@ class Seat:
         self._filled_s: deque[float] = deque(maxlen=MOST_FILLS)
         self._closed_for: Failure | None = None
         self.process: WorkerProcess | None = None
-        self.opened = asyncio.Event()
+        self._heard_s = 0.0
+        self.was_ready = False
 
     @property
     def in_flight(self) -> int:
@@ -66,20 +83,51 @@ class Seat:
     @property
     def is_filled_too_often(self) -> bool:
         """Whether it had as many processes within a minute as it may have."""
-        return len(self._filled_s) == MOST_FILLS and time.monotonic() - self._filled_s[0] < MINUTE_S
+        return len(self._filled_s) == MOST_FILLS and self._now_s() - self._filled_s[0] < MINUTE_S
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether no process will have it any more."""
+        return self._closed_for is not None
+
+    @property
+    def due_s(self) -> float | None:
+        """When something must have come from the process, at the latest; None while nothing is waited for."""
+        if self.process is None:
+            return None
+        if not self._is_ready:
+            return self._heard_s + START_S
+        if not self._calls:
+            return None
+        flight, _, since_s = next(iter(self._calls.values()))
+        return max(self._heard_s, since_s) + self.patience_s(flight)
+
+    def patience_s(self, flight: Flight) -> float:
+        """For how long after its start a call may be under way with nothing heard from the process."""
+        return (self._terms.timeout_s if flight.timeout_s is None else flight.timeout_s) + SLACK_S
+
+    def _now_s(self) -> float:
+        return self._terms.clock.monotonic_s()
 
     def fill(self) -> None:
         """Start a process. Raises `OSError` where none can be had."""
-        self._filled_s.append(time.monotonic())
-        self.process = WorkerProcess(self._next_frame, self._take, self._die)
+        self._heard_s = self._now_s()
+        self._filled_s.append(self._heard_s)
+        self.process = WorkerProcess(self._next_frame, self._take, self._die, self._terms.environment)
+
+    def end_silent(self) -> None:
+        """Kill the process, from which nothing comes; it dies as any does."""
+        assert self.process is not None, "a process that is waited for"
+        self.process.kill_silent(self._now_s() - self._heard_s)
+        self._die()
 
     def shut(self, failure: Failure) -> None:
         """Let no process have it any more: what was not sent comes to this failure, and so does what comes."""
         self._closed_for = failure
-        self.opened.set()
+        self._any_opened.set()
         for number in self._unsent:
             if (call := self._calls.pop(number, None)) is not None:
-                flight, end = call
+                flight, end, _ = call
                 end(flight, failure, None)
         self._unsent.clear()
 
@@ -90,7 +138,7 @@ class Seat:
         if self._closed_for is not None:
             self._loop.call_soon(end, flight, self._closed_for, None)
             return
-        self._calls[number] = (flight, end)
+        self._calls[number] = (flight, end, self._now_s())
         self._unsent.append(number)
         self._wake()
 
@@ -98,7 +146,7 @@ class Seat:
         """Let go of a call: it ends with the next turn of the loop, whatever the process does."""
         if (call := self._calls.pop(number, None)) is None:
             return
-        flight, end = call
+        flight, end, _ = call
         self._loop.call_soon(end, flight, None, None)
         if flight.begun:
             self._given_up.append(number)
@@ -115,7 +163,7 @@ class Seat:
         while self._is_ready and self._unsent and size < FRAME_BYTES:
             number = self._unsent.popleft()
             if number in self._calls:
-                flight, _ = self._calls[number]
+                flight = self._calls[number][0]
                 flight.begun = True
                 request = flight.work.request
                 lane = self._lane(flight, messages)
@@ -139,13 +187,14 @@ class Seat:
             self._on_defect(error)
             self._die()
             return
+        self._heard_s = self._now_s()
         for message in messages:
             if isinstance(message, Ready):
-                self._is_ready = True
-                self.opened.set()
+                self._is_ready = self.was_ready = True
+                self._any_opened.set()
                 self._wake()
             elif (call := self._calls.pop(message.number, None)) is not None:
-                flight, end = call
+                flight, end, _ = call
                 if isinstance(message, Broken):
                     self._on_defect(RuntimeError(f"A worker process failed at a call:\n{message.words}"))
                     end(flight, None, None)
@@ -160,8 +209,8 @@ class Seat:
         self._frame = bytearray(PREFIX_BYTES)
         self._given_up.clear()
         self._opened.clear()
-        lost = [number for number, (flight, _) in self._calls.items() if flight.begun]
+        lost = [number for number, (flight, _, _) in self._calls.items() if flight.begun]
         for number in lost:
-            flight, end = self._calls.pop(number)
+            flight, end, _ = self._calls.pop(number)
             end(flight, None, None)
         self._on_death(self, process, len(lost))

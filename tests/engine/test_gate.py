@@ -382,3 +382,27 @@ def test_who_waits_for_a_key_that_is_out_is_told_until_when() -> None:
     wait = desk.gate.admit(401.0, work())
     assert isinstance(wait, Wait)
     assert wait.until_s == pytest.approx(460.0)
+
+
+def test_the_budget_is_what_binds_while_a_call_waits_for_money() -> None:
+    """And no more once there is enough again."""
+    amount = Desk(pools(ONE), budget=1.0).place().amount
+    desk = Desk(pools(ONE), budget=1.5 * amount)
+    first = desk.place()
+    assert desk.gate.snapshot(0.0).binds == "nothing"
+    assert isinstance(desk.gate.admit(0.0, work()), Wait)
+    assert desk.gate.snapshot(0.0).binds == f"budget {1.5 * amount:.6g} USD: {amount:.4g} spent or set aside"
+    desk.land(first, ANSWER)
+    desk.place(2.0)
+    assert desk.gate.snapshot(2.0).binds == "nothing"
+
+
+def test_a_run_waits_only_when_every_scope_of_it_does() -> None:
+    """Else what binds is that of the busiest one which may send."""
+    desk = Desk(pools(TWO), draws=(0.0,))
+    throttled = Failure(Fault.THROTTLED, "wait", 429, retry_after_s=60.0)
+    desk.land(desk.place(), throttled)
+    other = desk.place(2.0)
+    assert desk.gate.snapshot(2.0).binds == "nothing"
+    desk.land(other, throttled, 3.0)
+    assert desk.gate.snapshot(3.0).binds.startswith("waiting 58 s")

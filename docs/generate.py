@@ -366,15 +366,20 @@ def _default(value: Any) -> str:
 def _value(annotation: Any) -> str:
     """A type and its limits in words."""
     if hasattr(annotation, "__metadata__"):
-        limits = [f" ≥ {m.ge}" if m.ge is not None else f" > {m.gt}" for m in annotation.__metadata__]
-        return _value(annotation.__origin__) + "".join(limits)
+        return _value(annotation.__origin__) + "".join(_limit(meta) for meta in annotation.__metadata__)
     if get_origin(annotation) is Literal:
         return ", ".join(map(_code, get_args(annotation)))
     members = [member for member in get_args(annotation) if member is not type(None)]
     if members and get_origin(annotation) not in (tuple, dict):
-        return _value(members[0])
+        return " or ".join(_value(member) for member in members)
     plain = {str: "text", int: "whole number", float: "number", bool: "flag", dict: "NAME=VALUE", tuple: "text"}
     return plain[get_origin(annotation) or annotation]
+
+
+def _limit(meta: msgspec.Meta) -> str:
+    if meta.gt is not None:
+        return f" > {meta.gt}"
+    return f" ≥ {meta.ge}" if meta.le is None else f" {meta.ge} to {meta.le}"
 
 
 if __name__ == "__main__":

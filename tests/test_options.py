@@ -62,24 +62,24 @@ def test_variables_of_others_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("places", "origin"),
     [
-        ({"given": {"concurrency": 0}}, "--concurrency: "),
-        ({"given": {"timeout_s": -1.0}}, "--timeout: "),
-        ({"given": {"api": "chats"}}, "--api: "),
-        ({"environ": {"PENSTOCK_CONCURRENCY": "many"}}, "PENSTOCK_CONCURRENCY: "),
-        ({"environ": {"PENSTOCK_MAX_RESPONSE": "0"}}, "PENSTOCK_MAX_RESPONSE: "),
-        ({"environ": {"PENSTOCK_FRESH": "perhaps"}}, "PENSTOCK_FRESH: "),
-        ({"config": {"run": {"max_attempts": 1.5}}}, "penstock.toml: [run] max_attempts: "),
-        ({"config": {"run": {"durability": "high"}}}, "penstock.toml: [run] durability: "),
-        ({"config": {"run": {"output": [1]}}}, "penstock.toml: [run] output: "),
-        ({"config": {"run": {"model": 5}}}, "penstock.toml: [run] model: "),
+        ({"given": {"concurrency": 0}}, "--concurrency"),
+        ({"given": {"timeout_s": -1.0}}, "--timeout"),
+        ({"given": {"api": "chats"}}, "--api"),
+        ({"environ": {"PENSTOCK_CONCURRENCY": "many"}}, "PENSTOCK_CONCURRENCY"),
+        ({"environ": {"PENSTOCK_MAX_RESPONSE": "0"}}, "PENSTOCK_MAX_RESPONSE"),
+        ({"environ": {"PENSTOCK_FRESH": "perhaps"}}, "PENSTOCK_FRESH"),
+        ({"config": {"run": {"max_attempts": 1.5}}}, "penstock.toml: [run] max_attempts"),
+        ({"config": {"run": {"durability": "high"}}}, "penstock.toml: [run] durability"),
+        ({"config": {"run": {"output": [1]}}}, "penstock.toml: [run] output"),
+        ({"config": {"run": {"model": 5}}}, "penstock.toml: [run] model"),
     ],
 )
 def test_a_bad_value_is_told_with_its_place(places: dict[str, Any], origin: str) -> None:
     """Where it stands, what was expected, and what it is."""
     with pytest.raises(UsageError) as caught:
         resolve(**places)
-    assert caught.value.message.startswith(origin)
-    assert "(it is " in caught.value.message
+    assert caught.value.message.startswith(f"{origin} must be ")
+    assert "; it is " in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["temperature=1", "[1", "not json"])
@@ -168,3 +168,36 @@ def test_there_need_be_no_file(tmp_path: Path) -> None:
 def test_a_person_leaves_the_unit_out(field: str, name: str) -> None:
     """Only where the field ends in one."""
     assert without_unit(field) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('[prices."sim"]\ninput = 1', "there is no table [prices]", "'pricing'"),
+        ("[defaults]\nrpm = 5", "there is no table [defaults]", "run, endpoints, models, pricing"),
+        ("concurency = 5", "concurency stands in no table", "'concurrency'"),
+    ],
+)
+def test_what_nobody_would_read_is_refused(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    """With the file, the name and what was probably meant."""
+    path = tmp_path / "penstock.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path)
+    assert caught.value.message == f"{path}: {message}."
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rpm": -4.0}, "--rpm must be a number above 0; it is -4."),
+        ({"processes": 65}, "--processes must be auto or a whole number from 1 to 64; it is 65."),
+        ({"ambiguous": "twice"}, "--ambiguous must be never or once or always; it is 'twice'."),
+    ],
+)
+def test_a_bad_value_is_told_in_plain_words(given: dict[str, Any], message: str) -> None:
+    """Never in those of the library that checks."""
+    with pytest.raises(UsageError) as caught:
+        resolve_options(given, {}, {})
+    assert caught.value.message == message

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.errors import UsageError
-from penstock.options import CONFIG_FILE
+from penstock.options import CONFIG_FILE, nearest
 from penstock.redaction import Secret
 
 LOCAL = "local"
@@ -188,8 +188,10 @@ def _configured(name: str, config: Mapping[str, Any]) -> Preset | None:
     try:
         return msgspec.convert(table, Preset)
     except msgspec.ValidationError as error:
-        fields = ", ".join(Preset.__struct_fields__)
-        raise UsageError(f"{CONFIG_FILE}: [endpoints.{name}]: {error}.", f"It may hold: {fields}.") from None
+        unknown = [key for key in table if key not in Preset.__struct_fields__] if isinstance(table, dict) else []
+        near = nearest(unknown[0], Preset.__struct_fields__) if unknown else None
+        hint = near or f"It may hold: {', '.join(Preset.__struct_fields__)}."
+        raise UsageError(f"{CONFIG_FILE}: [endpoints.{name}]: {error}.", hint) from None
 
 
 def _endpoint(name: str, url: str, preset: Preset, environ: Mapping[str, str]) -> Endpoint:

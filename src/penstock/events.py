@@ -95,6 +95,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="progress"):
     """Responses and failures of attempts in this process so far."""
     money: Money | None = None
     scopes: tuple[ScopeStatus, ...] = ()
+    total_is_estimate: bool = False
+    """Whether `total` is what the bytes of the source let expect, and not counted."""
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):

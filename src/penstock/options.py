@@ -7,7 +7,7 @@ from flags, then `PENSTOCK_*`, then `[run]` in `penstock.toml`, then the default
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from penstock.errors import UsageError
+from penstock.values import refused_value
 
 ApiName = Literal["chat", "completions", "responses", "embeddings", "moderations"]
 Ambiguous = Literal["never", "once", "always"]
@@ -244,10 +245,23 @@ def load_config(path: Path = Path(CONFIG_FILE)) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    for name, value in config.items():
+        if name not in TABLES:
+            raise _unknown_at_top(path, name, value)
     for name in TABLES:
         if not isinstance(config.get(name, {}), dict):
             raise UsageError(f"{path}: {name} is not a table.", f"It begins with a line [{name}].")
     return config
+
+
+def _unknown_at_top(path: Path, name: str, value: Any) -> UsageError:
+    """A table, or a line above all tables, that nobody reads."""
+    if isinstance(value, dict):
+        near = nearest(name, TABLES)
+        return UsageError(f"{path}: there is no table [{name}].", near or f"There are: {', '.join(TABLES)}.")
+    near = nearest(name, [option.key for option in options()])
+    under = "Options stand under a line [run]."
+    return UsageError(f"{path}: {name} stands in no table.", f"{near} {under}" if near else under)
 
 
 def resolve_options(
@@ -264,7 +278,7 @@ def resolve_options(
     known = {option.key: option for option in options()}
     for key in table:
         if key not in known:
-            raise UsageError(f"{CONFIG_FILE}: [run] has no option {key!r}.", _nearest(key, known))
+            raise UsageError(f"{CONFIG_FILE}: [run] has no option {key!r}.", nearest(key, known))
     values: dict[str, Any] = {}
     layers: dict[str, int] = {}
     for option in known.values():
@@ -296,8 +310,9 @@ def _convert(option: Option, value: Any, origin: str) -> Any:
         value = _decode_object(value, origin)
     try:
         return msgspec.convert(value, option.type, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{origin}: {str(error).rstrip('.')} (it is {value!r}).") from None
+    except msgspec.ValidationError:
+        shown = f"{value:.15g}" if isinstance(value, float) else repr(value)
+        raise UsageError(refused_value(origin, option.type, shown)) from None
 
 
 def _decode_object(text: str, origin: str) -> Any:
@@ -307,8 +322,9 @@ def _decode_object(text: str, origin: str) -> Any:
         raise UsageError(f'{origin}: expected a JSON object, such as {{"temperature": 0.2}}.') from None
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str | None:
+def nearest(key: str, known: Iterable[str]) -> str | None:
+    """A question for the person who wrote another name than one that is known; None where none is like it."""
     import difflib
 
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, list(known), n=1)
     return f"Did you mean {near[0]!r}?" if near else None

@@ -56,7 +56,7 @@ def test_words_become_commands(
         (["pause", "now"], "pause takes nothing more: 'now' is too much."),
         (["set"], "Such as: penstock ctl RUN set concurrency=50"),
         (["set", "rpm"], "'rpm' is not of the form NAME=VALUE"),
-        (["set", "rpm=600", "concurrency=0"], "concurrency: Expected `int` >= 1"),
+        (["set", "rpm=600", "concurrency=0"], "concurrency must be auto or a whole number of at least 1; it is 0"),
         (["set", "model=m"], "'model' cannot be set while a run works"),
         (["keys"], "It is: penstock ctl RUN keys reload"),
         (["keys", "remove"], "It is: penstock ctl RUN keys reload"),

@@ -35,7 +35,7 @@ def test_finished_with_failures_is_1(mixed_run: Ended, folder: Path, read_lines:
     [
         (("no.jsonl",), "does not exist"),
         (("tasks.jsonl", "--endpoint", "nowhere"), "There is no endpoint 'nowhere'"),
-        (("tasks.jsonl", "--concurrency", "0"), "--concurrency: Expected `int` >= 1"),
+        (("tasks.jsonl", "--concurrency", "0"), "--concurrency must be auto or a whole number of at least 1; it is 0"),
         (("tasks.jsonl", "--endpoint", "sim", "-m", "m", "--prompt", "{{ a"), "--prompt does not compile"),
         (("tasks.jsonl", "--param", "temperature"), "is not of the form NAME=VALUE"),
         (("tasks.jsonl", "--endpoint", "sim", "-o", "out.xyz"), "no kind of output"),

@@ -67,11 +67,27 @@ def test_a_paused_run_says_why_and_how_to_go_on(
     """And the command that it tells does go on."""
     write_tasks(folder / "tasks.data", {"a": "one"})
     prompt = ("--prompt", "Say 'it', {{ prompt }}", "--param", 'stop=["x"]', "--param", "user=me")
-    cli("run", "jsonl:tasks.data", "--base-url", NOBODY, "-m", "m", "--patience", "0.01", *prompt, "-o", "out.csv")
+    cli(
+        "run",
+        "jsonl:tasks.data",
+        "--base-url",
+        NOBODY,
+        "-m",
+        "m",
+        "--patience",
+        "0.01",
+        "--rpm",
+        "600",
+        *prompt,
+        "-o",
+        "out.csv",
+    )
     told = json.loads(cli("status", "--json").out)[0]
     assert told["state"] == "paused"
     assert "connection refused" in told["reason"]
     assert told["go_on"].startswith("penstock run jsonl:tasks.data --model m")
+    assert "--rpm 600 " in told["go_on"]
+    assert "out.csv: no results yet" in cli("status", told["run"]).out
     mended = [sim.base_url if word == NOBODY else word for word in shlex.split(told["go_on"])[1:]]
     assert cli(*mended).code == 0
     assert json.loads(cli("status", "--json").out)[0]["state"] == "finished"

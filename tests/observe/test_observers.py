@@ -328,3 +328,10 @@ def test_rich_is_imported_for_a_terminal_only() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout == "False\n"
+
+
+def test_a_total_that_is_an_estimate_is_told_as_one() -> None:
+    """In the lines and in the panel."""
+    shown = msgspec.structs.replace(snapshot(10), total_is_estimate=True)
+    assert "395 of about 12,000 done" in observe("", io.StringIO(), shown)
+    assert "395 of about 12,000" in panel_text(60, shown)

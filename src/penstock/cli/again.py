@@ -33,7 +33,7 @@ def _flag(option: Option, value: Any) -> list[str]:
         return [word for name, part in value.items() for word in ("--param", f"{name}={_as_json(part)}")]
     if option.field == "output":
         return [word for output in value for word in ("--output", output)]
-    return [option.flag, str(value)]
+    return [option.flag, f"{value:.15g}" if isinstance(value, float) else str(value)]
 
 
 def _as_json(value: Any) -> str:

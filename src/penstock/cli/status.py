@@ -135,6 +135,8 @@ def _reach(output: "Output") -> str:
     from penstock.observe.words import count
 
     name = "standard output" if output.name == "-" else output.name
+    if not output.results:
+        return f"{name}: no results yet"
     if output.delivered >= output.results:
         return f"{name} has them all"
     return f"{name} has {count(output.delivered)} of {count(output.results)}"

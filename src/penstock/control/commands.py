@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.errors import UsageError
 from penstock.options import Option, options
+from penstock.values import refused_value
 
 SETTABLE = ("concurrency", "max_concurrency", "rpm", "tpm", "budget")
 """Options whose value may change while a run works, by the names of their fields."""
@@ -73,10 +74,10 @@ def _convert(option: Option, value: Value) -> Value:
     meant = None if value == NONE else value
     try:
         found: Value = msgspec.convert(meant, option.type, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{name}: {str(error).rstrip('.')} (it is {shown(value)}).") from None
+    except msgspec.ValidationError:
+        raise UsageError(refused_value(name, option.type, shown(value))) from None
     if isinstance(found, float) and not math.isfinite(found):
-        raise UsageError(f"{name}: expected a number (it is {shown(value)}).", f"Without a limit: {name}={NONE}")
+        raise UsageError(refused_value(name, option.type, shown(value)), f"Without a limit: {name}={NONE}")
     return found
 
 

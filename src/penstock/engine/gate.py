@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.engine.allowance import Allowance
+from penstock.engine.binding import binds_scopes
 from penstock.engine.caps import Caps
 from penstock.engine.choice import Choice
 from penstock.engine.estimate import USUAL_OUTPUT_TOKENS
@@ -35,8 +36,6 @@ AUTO_START = 20
 TOO_LARGE = "it needs about {tokens} tokens, more than the limit of tokens per minute"
 OUTPUT_FADES = 0.99
 """How fast the longest answer is forgotten, with each that is shorter."""
-NOTHING = "nothing"
-"""What binds where nothing does."""
 
 
 class GateSnapshot(msgspec.Struct, frozen=True):
@@ -74,6 +73,7 @@ class Gate:
         self._taken_amount = 0.0
         self._in_flight = 0
         self._is_steered = False
+        self._is_short = False
         self._output_tokens = float(USUAL_OUTPUT_TOKENS)
         self._usual_output = USUAL_OUTPUT_TOKENS
         self.paused = False
@@ -153,7 +153,8 @@ class Gate:
         taken = self._taken_amount + amount
         if amount <= left and not self._allowance.covers_money(taken, amount, self._taken_amount + left):
             return RUN_WHEN_LANDED
-        if budget.reserve(amount):
+        self._is_short = not budget.reserve(amount)
+        if not self._is_short:
             return amount
         if self._in_flight:
             return RUN_WHEN_LANDED
@@ -247,8 +248,14 @@ class Gate:
             return f"concurrency {self._caps.most}"
         if self.whole is not None and (binds := self.whole.binds(now_s)) is not None:
             return binds
-        found = [binds for scope in self._scopes if (binds := scope.flow.snapshot(now_s).binds) != NOTHING]
-        return found[0] if found else NOTHING
+        if self._is_short and self._ledger.is_limited:
+            return self._budget_words()
+        return binds_scopes(tuple(self._scopes), now_s)
+
+    def _budget_words(self) -> str:
+        money = self._ledger.budget.snapshot()
+        taken = money.spent + money.reserved + money.unknown
+        return f"budget {money.limit:.6g} {self.currency}: {taken:.4g} spent or set aside"
 
     def scopes(self, now_s: float, now_unix_s: float) -> tuple[ScopeStatus, ...]:
         """Every scope in use, for a person."""

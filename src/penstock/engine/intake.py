@@ -47,6 +47,11 @@ class Intake:
         total = estimate_total(self._source, self._taken, self._position)
         return total if total is None or self._limit is None else min(total, self._limit)
 
+    @property
+    def total_is_estimate(self) -> bool:
+        """Whether `estimate_total` goes by the bytes of a source that does not know how many rows it has."""
+        return self._source is not None and self._source.total is None and not self.exhausted
+
     async def run(self) -> None:
         """Feed; return when there is nothing more to feed. What stops the source pauses the run."""
         await self._dispatcher.executor.open()

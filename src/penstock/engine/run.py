@@ -341,6 +341,7 @@ class _Run:
             responses=self.dispatcher.landed,
             money=self._money(),
             scopes=self.gate.scopes(now_s, self.clock.unix_s()),
+            total_is_estimate=self.intake.total_is_estimate,
         )
 
     def _totals(self) -> Totals:

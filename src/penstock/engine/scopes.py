@@ -1,6 +1,6 @@
 """Every scope of a run: made when a model is first asked for, and shared by the pools that it stands in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -60,8 +60,8 @@ class Scopes:
         self._connect = connect
         self._make_flow = make_flow
         self._found: dict[str, Pool] = {}
-        self._scopes: dict[tuple[str, str, str], Scope] = {}
-        self._accounts: dict[tuple[str, str], Standing] = {}
+        self._scopes: dict[tuple[str, Key, str], Scope] = {}
+        self._accounts: dict[tuple[str, Key], Standing] = {}
         self._offers: dict[tuple[str, str], Standing] = {}
 
     def __iter__(self) -> Iterator[Scope]:
@@ -91,23 +91,43 @@ class Scopes:
         self._found.clear()
         for standing in (*self._accounts.values(), *self._offers.values()):
             standing.put_back()
-        for endpoint in pools.endpoints:
-            for key in endpoint.keys:
-                connection = self._connect(endpoint, key)
-                for name, scope in self._scopes.items():
-                    if name[:2] == (endpoint.name, key.label):
-                        lane = Lane(endpoint, key, scope.lane.model, connection)
-                        scope.lane = lane
+        moved = _moved_keys(list(self._accounts), pools.endpoints)
+        scopes, self._scopes = self._scopes, {}
+        for (name, key, model), scope in scopes.items():
+            if (place := moved.get((name, key))) is not None:
+                endpoint, now = place
+                scope.lane = Lane(endpoint, now, scope.lane.model, self._connect(endpoint, now))
+                self._scopes[name, now, model] = scope
+        accounts, self._accounts = self._accounts, {}
+        for (name, key), account in accounts.items():
+            if (place := moved.get((name, key))) is not None:
+                self._accounts[name, place[1]] = account
         counts = {endpoint.name: len(endpoint.keys) for endpoint in pools.endpoints}
         return ", ".join(f"{name}: {count} {'key' if count == 1 else 'keys'}" for name, count in counts.items())
 
     def _scope(self, route: Route, key: Key) -> Scope:
         endpoint = route.endpoint
-        name = (endpoint.name, key.label, route.model)
+        name = (endpoint.name, key, route.model)
         if name not in self._scopes:
             lane = Lane(endpoint, key, route.model, self._connect(endpoint, key))
-            account = self._accounts.setdefault(name[:2], Standing(self.answered_before))
+            account = self._accounts.setdefault((endpoint.name, key), Standing(self.answered_before))
             offer = self._offers.setdefault((endpoint.name, route.model), Standing())
             self._scopes[name] = scope = Scope(lane, self._make_flow(endpoint), account, offer)
             self._on_new(scope)
         return self._scopes[name]
+
+
+def _moved_keys(
+    before: Sequence[tuple[str, Key]], endpoints: Sequence[Endpoint]
+) -> dict[tuple[str, Key], tuple[Endpoint, Key]]:
+    """Where each key stands now: the same secret wherever it is, else the new one in its place; none if it is gone."""
+    moved: dict[tuple[str, Key], tuple[Endpoint, Key]] = {}
+    for endpoint in endpoints:
+        old = [key for name, key in before if name == endpoint.name]
+        secrets = {key.secret for key in old}
+        by_secret = {key.secret: key for key in endpoint.keys}
+        new = {key.label: key for key in endpoint.keys if key.secret not in secrets}
+        for key in old:
+            if (now := by_secret.get(key.secret) or new.get(key.label)) is not None:
+                moved[endpoint.name, key] = (endpoint, now)
+    return moved

@@ -6,7 +6,7 @@ from penstock.events import Event, Finished, Notice, Snapshot, Started
 from penstock.observe.last_words import last_words
 from penstock.observe.rates import RateMeter, Rates
 from penstock.observe.streams import SurvivingStream
-from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, rate, used
+from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, of_total, rate, used
 from penstock.redaction import printable_line
 
 
@@ -49,7 +49,7 @@ def progress_line(snapshot: Snapshot, rates: Rates) -> str:
     totals = snapshot.totals
     done = count(totals.ok + totals.partial)
     parts = [
-        f"{done} done" if snapshot.total is None else f"{done} of {count(snapshot.total)} done",
+        f"{done}{of_total(snapshot)} done",
         f"{count(totals.failed)} failed",
         f"{count(snapshot.in_flight)} in flight",
         f"{rate(rates.responses_per_s)} req/s",

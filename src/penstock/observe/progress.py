@@ -13,7 +13,7 @@ from penstock.events import Event, Finished, Notice, ScopeStatus, Snapshot, Star
 from penstock.observe.last_words import last_words
 from penstock.observe.rates import RateMeter, Rates
 from penstock.observe.streams import SurvivingStream
-from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, rate, scope
+from penstock.observe.words import beside_spent, count, duration, is_unpriced, of_budget, of_total, rate, scope
 from penstock.redaction import printable_line
 
 WIDTH = 76
@@ -106,9 +106,8 @@ def _bar(settled: int, total: int, left_s: float | None, width: int) -> Table:
 
 def _numbers(snapshot: Snapshot, rates: Rates, width: int) -> Table:
     totals = snapshot.totals
-    of_total = "" if snapshot.total is None else f" of {count(snapshot.total)}"
     pairs = [
-        ("done", Text(count(totals.ok + totals.partial) + of_total)),
+        ("done", Text(count(totals.ok + totals.partial) + of_total(snapshot))),
         ("failed", Text(count(totals.failed), style="red" if totals.failed else "")),
         ("in flight", Text(f"{count(snapshot.in_flight)} of {count(snapshot.limit)}")),
         ("waiting", Text(count(snapshot.waiting))),

@@ -1,6 +1,6 @@
 """Numbers as people read them, the same in every display."""
 
-from penstock.events import Money, ScopeStatus
+from penstock.events import Money, ScopeStatus, Snapshot
 from penstock.models import Totals
 from penstock.redaction import printable_line
 from penstock.spread import median_of
@@ -40,6 +40,13 @@ def is_unpriced(totals: Totals) -> bool:
 def used(totals: Totals) -> str:
     """The tokens of all answers: "12,000 input and 3,400 output tokens"."""
     return f"{count(totals.usage.input_tokens)} input and {count(totals.usage.output_tokens)} output tokens"
+
+
+def of_total(snapshot: Snapshot) -> str:
+    """Such as " of 500", or " of about 514" where rows were not counted; nothing where nothing is known."""
+    if snapshot.total is None:
+        return ""
+    return f" of {'about ' if snapshot.total_is_estimate else ''}{count(snapshot.total)}"
 
 
 def streamed(totals: Totals) -> str | None:

@@ -311,8 +311,7 @@ def _convert(option: Option, value: Any, origin: str) -> Any:
     try:
         return msgspec.convert(value, option.type, strict=False)
     except msgspec.ValidationError:
-        shown = f"{value:.15g}" if isinstance(value, float) else repr(value)
-        raise UsageError(refused_value(origin, option.type, shown)) from None
+        raise UsageError(refused_value(origin, option.type, value)) from None
 
 
 def _decode_object(text: str, origin: str) -> Any:

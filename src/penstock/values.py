@@ -1,5 +1,6 @@
 """What the value of an option may be, in plain words, for the person who gave another."""
 
+import re
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -12,10 +13,12 @@ PLAIN = {
     tuple: "text, or a list of texts",
 }
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
-def refused_value(place: str, annotation: Any, shown: str) -> str:
+
+def refused_value(place: str, annotation: Any, value: Any) -> str:
     """The message for a value that is none of this type: where it stands, what it must be, and what it is."""
-    return f"{place} must be {in_words(annotation)}; it is {shown}."
+    return f"{place} must be {in_words(annotation)}; it is {_shown(value)}."
 
 
 def in_words(annotation: Any) -> str:
@@ -36,3 +39,10 @@ def _limits(meta: Any) -> str:
     if meta.ge is not None and meta.le is not None:
         return f" from {meta.ge} to {meta.le}"
     return "" if meta.ge is None else f" of at least {meta.ge}"
+
+
+def _shown(value: Any) -> str:
+    """A number as a person writes it, whatever it was read as; other text in quotes."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return value if isinstance(value, str) and _NUMBER.fullmatch(value) else repr(value)

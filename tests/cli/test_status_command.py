@@ -87,7 +87,7 @@ def test_a_paused_run_says_why_and_how_to_go_on(
     assert "connection refused" in told["reason"]
     assert told["go_on"].startswith("penstock run jsonl:tasks.data --model m")
     assert "--rpm 600 " in told["go_on"]
-    assert "out.csv: no results yet" in cli("status", told["run"]).out
+    assert "out.csv: no answers yet" in cli("status", told["run"]).out
     mended = [sim.base_url if word == NOBODY else word for word in shlex.split(told["go_on"])[1:]]
     assert cli(*mended).code == 0
     assert json.loads(cli("status", "--json").out)[0]["state"] == "finished"

@@ -9,7 +9,7 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "src" / "penstock"
 
 FLOORS = (
-    {"errors", "models", "clock", "version"},
+    {"errors", "models", "clock", "version", "values"},
     {"options", "events", "redaction", "spread"},
     {"policy", "endpoints", "templates", "tokens", "pricing", "control"},
     {"sources", "sinks", "transport", "apis", "journal", "pools"},

@@ -92,7 +92,7 @@ def _print_details(run: "RunStatus") -> None:
         facts.append(("streamed", times))
     if totals.unknown:
         facts.append(("unknown", unknown(totals)))
-    facts += [("results", _reach(output)) for output in run.outputs]
+    facts += [("results", _reach(output, done != "0")) for output in run.outputs]
     facts += live_facts(run)
     facts += [(label, command) for label, command in (("go on", run.go_on), ("retry", run.retry)) if command]
     print_facts(facts)
@@ -131,12 +131,12 @@ def _troubles(run: "RunStatus") -> list[tuple[str, str]]:
     return [("", f"{count(number)} {name}: {words}") for number, name, words in ranked if number]
 
 
-def _reach(output: "Output") -> str:
+def _reach(output: "Output", answered: bool) -> str:
     from penstock.observe.words import count
 
     name = "standard output" if output.name == "-" else output.name
-    if not output.results:
-        return f"{name}: no results yet"
+    if not answered:
+        return f"{name}: no answers yet"
     if output.delivered >= output.results:
         return f"{name} has them all"
     return f"{name} has {count(output.delivered)} of {count(output.results)}"

@@ -75,9 +75,9 @@ def _convert(option: Option, value: Value) -> Value:
     try:
         found: Value = msgspec.convert(meant, option.type, strict=False)
     except msgspec.ValidationError:
-        raise UsageError(refused_value(name, option.type, shown(value))) from None
+        raise UsageError(refused_value(name, option.type, value)) from None
     if isinstance(found, float) and not math.isfinite(found):
-        raise UsageError(refused_value(name, option.type, shown(value)), f"Without a limit: {name}={NONE}")
+        raise UsageError(refused_value(name, option.type, found), f"Without a limit: {name}={NONE}")
     return found
 
 

@@ -274,6 +274,13 @@ def test_how_it_broke_off_is_told() -> None:
     assert failure.usage is None
 
 
+def test_an_answer_that_is_complete_stays_one_whatever_follows() -> None:
+    """It is paid for; to ask again would pay twice."""
+    late = {"error": {"code": 500, "message": "Too late"}}
+    response = response_of("chat", *words("Once upon"), chunk(finish_reason="stop"), late)
+    assert (response.text, response.finish_reason) == ("Once upon", "stop")
+
+
 @pytest.mark.parametrize(
     ("event", "fault", "code"),
     [

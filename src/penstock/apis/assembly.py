@@ -62,16 +62,15 @@ def judge(
 ) -> Outcome:
     """What a stream has come to. `cut` says how it broke off, None where it ended in good order.
 
-    A complete answer is one whatever became of the connection after it. In a failure the excerpt is the beginning of
+    A complete answer is one whatever came after it, be it an error. In a failure the excerpt is the beginning of
     what had come, and `usage` what was used for it; `clean` takes credentials out of what is quoted.
     """
-    body = None
-    if assembler.error is not None:
-        outcome: Outcome = _failed(clean(assembler.error))
-    elif (body := assembler.body()) is not None:
+    body = assembler.body()
+    outcome: Outcome = cut or Failure(Fault.AMBIGUOUS, "The stream ended before the answer did.", 200, CUT)
+    if body is not None:
         outcome = api.decode(body, request)
-    else:
-        outcome = cut or Failure(Fault.AMBIGUOUS, "The stream ended before the answer did.", 200, CUT)
+    if assembler.error is not None and isinstance(outcome, Failure):
+        body, outcome = None, _failed(clean(assembler.error))
     if not isinstance(outcome, Failure):
         return outcome
     if body is not None:

@@ -3,7 +3,8 @@
 `ttft_ms` runs from sending, connecting included, to the first piece of the answer: its first text, reasoning, refusal
 or tool call; a role or an empty text is none. `tokens_per_s` is (output tokens - 1) / (time of the last piece - time of
 the first), where the provider counts them; tokens of reasoning that was not shown were made before the first piece, and
-are left out. What comes within a hundredth of a second has no rate: a proxy has held it back, and let it go at once.
+are left out. What comes within a hundredth of a second, or faster than ten thousand pieces a second, has no rate: a
+proxy has held it back, and let it go at once.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from penstock.policy.error_words import MESSAGE_CHARS
 Clean = Callable[[bytes], bytes]
 """Takes credentials out of what is quoted."""
 
-SHORTEST_S = 0.01
+SHORTEST_S, SHORTEST_PIECE_S = 0.01, 1e-4
 ADVICE = "Is `stream_options` not known there? Leave it out with --param stream_options=false."
 
 
@@ -67,7 +68,8 @@ class Hearing:
         spoken_s = self._last_s - (self._first_s or 0.0)
         unheard = 0 if self.assembler.reasoned else usage.reasoning_tokens
         tokens = usage.output_tokens - unheard - 1
-        return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s >= SHORTEST_S else None
+        shortest_s = max(SHORTEST_S, SHORTEST_PIECE_S * self.assembler.pieces)
+        return round(tokens / spoken_s, 2) if tokens > 0 and spoken_s >= shortest_s else None
 
 
 def with_advice(outcome: Outcome) -> Outcome:

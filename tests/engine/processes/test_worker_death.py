@@ -249,6 +249,30 @@ def test_a_worker_that_is_held_up_is_killed_and_replaced(runs: Runs) -> None:
     asyncio.run(work())
 
 
+def test_workers_that_are_never_ready_pause_the_run(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second in a row is enough: a run does not stand still for ever."""
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    monkeypatch.setattr("penstock.engine.processes.process.COMMAND", ("sh", "-c", f"echo > '{begun}'; kill -STOP $$"))
+
+    async def work() -> Finished:
+        with running() as sim:
+            watched = Watched(runs, sim, ["one"], processes=1)
+            watched.clock = clock = ManualClock()
+            async with watched.started() as run:
+                for _ in range(2):
+                    await asyncio.to_thread(begun.read_text)
+                    clock.advance(START_S + LAST_CHANCE_S)
+                    await watched.until_said(1)
+                return await run
+
+    finished = asyncio.run(work())
+    assert (finished.ending, finished.totals.unknown) == (Ending.PAUSED, 0)
+    assert "never became ready" in str(finished.reason)
+
+
 def test_a_worker_that_is_never_ready_is_killed_and_replaced(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

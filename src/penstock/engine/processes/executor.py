@@ -139,7 +139,8 @@ class ProcessExecutor:
         if lost:
             calls = "1 call that was" if lost == 1 else f"{lost} calls that were"
             how = f"{how}. {calls} in flight may have been billed, and will be made again"
-        if not seat.was_ready and process.ended_by_itself:
+        seat.vain += not seat.was_ready
+        if not seat.was_ready and (process.ended_by_itself or seat.vain > 1):
             self._give_up_on(seat, f"A worker process never became ready: it {how}.")
             return
         if seat.is_filled_too_often:

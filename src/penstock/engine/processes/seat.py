@@ -74,6 +74,9 @@ class Seat:
         self.process: WorkerProcess | None = None
         self._heard_s = 0.0
         self.was_ready = False
+        """Whether the process that it has, or had last, was ready."""
+        self.vain = 0
+        """Processes since the last one that was."""
 
     @property
     def in_flight(self) -> int:
@@ -112,6 +115,7 @@ class Seat:
     def fill(self) -> None:
         """Start a process. Raises `OSError` where none can be had."""
         self._heard_s = self._now_s()
+        self.was_ready = False
         self._filled_s.append(self._heard_s)
         self.process = WorkerProcess(self._next_frame, self._take, self._die, self._terms.environment)
 
@@ -191,6 +195,7 @@ class Seat:
         for message in messages:
             if isinstance(message, Ready):
                 self._is_ready = self.was_ready = True
+                self.vain = 0
                 self._any_opened.set()
                 self._wake()
             elif (call := self._calls.pop(message.number, None)) is not None:

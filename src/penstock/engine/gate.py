@@ -86,6 +86,7 @@ class Gate:
             return wait
         found = self._choose(now_s, work, avoid)
         if not isinstance(found, Scope):
+            self._is_short = False
             return found
         amount = 0.0
         if self._ledger.is_limited:

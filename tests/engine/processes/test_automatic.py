@@ -12,7 +12,10 @@ from penstock.engine.processes.automatic import LOOK_EVERY, AutomaticExecutor, w
 from penstock.engine.scope import Place
 from penstock.engine.work import Work
 from penstock.errors import RunPaused
+from penstock.models import Outcome, Request, Response, Task, Usage
+from penstock.policy.announced import Announced
 
+WORK = Work(Task("k", 0, b"{}", {}, "row"), Request("chat", "chat/completions", b"{}", "m"), 0.0)
 TROUBLE = RunPaused("A worker process cannot be started.", "Look.")
 
 
@@ -24,6 +27,7 @@ class Noted:
         self.given_up: list[Flight] = []
         self.may_open = asyncio.Event()
         self.closed = False
+        self.answer: Response | None = None
 
     async def open(self) -> None:
         """Wait until it may."""
@@ -32,6 +36,8 @@ class Noted:
     def start(self, flight: Flight, end: End) -> None:
         """Note it."""
         self.started.append(flight)
+        if self.answer is not None:
+            end(flight, self.answer, None)
 
     def give_up(self, flight: Flight) -> None:
         """Note it."""
@@ -51,6 +57,7 @@ class Both:
         self.said: list[str] = []
         self.troubles: list[RunPaused] = []
         self.made = 0
+        self.ended = 0
         self.tell: Callable[[RunPaused], None] = lambda trouble: None
         self.clock = ManualClock()
         self.in_flight = 100
@@ -63,13 +70,16 @@ class Both:
         self.tell = on_trouble
         return self.there
 
+    def _end(self, flight: Flight, outcome: Outcome | None, announced: Announced | None) -> None:
+        self.ended += 1
+
     def calls(self, count: int, per_s: float) -> list[Flight]:
         """Start so many calls, at an even rate."""
         flights = []
         for _ in range(count):
             self.clock.advance(1 / per_s)
-            flight = Flight(cast(Work, None), cast(Place, None), 0.0, None, False)
-            self.executor.start(flight, lambda flight, outcome, announced: None)
+            flight = Flight(WORK, cast(Place, None), 0.0, None, False)
+            self.executor.start(flight, self._end)
             flights.append(flight)
         return flights
 
@@ -108,6 +118,20 @@ def test_long_calls_stay(in_flight: int, made: int) -> None:
         both.calls(20_000, 5_000)
         await both.turn()
         assert both.made == made
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("size", "made"), [(1_000, 1), (20_000, 0)])
+def test_large_answers_stay(size: int, made: int) -> None:
+    """They would cost more on their way than a worker saves; and each is told to whoever waits for it."""
+
+    async def story() -> None:
+        both = Both()
+        both.here.answer = Response(b"x" * size, "m", Usage())
+        both.calls(20_000, 5_000)
+        await both.turn()
+        assert (both.made, both.ended) == (made, 20_000)
 
     asyncio.run(story())
 

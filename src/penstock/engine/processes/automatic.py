@@ -11,11 +11,15 @@ from collections.abc import Callable
 from penstock.clock import Clock
 from penstock.engine.flight import End, Executor, Flight
 from penstock.errors import RunPaused
+from penstock.models import Outcome, Response
+from penstock.policy.announced import Announced
 
 MANY_PER_S = 1_000
 TIMES_IN_FLIGHT = 5
 """So many times more calls a second than are in flight: only short calls are held up by this process. Long ones have
 thousands of connections, which would be made anew."""
+LARGE_BYTES = 8_000
+"""Bodies of more than this on average stay: to send them through a pipe costs more than a worker saves."""
 WINDOW_S = 1.0
 LOOK_EVERY = 256
 """Calls between two looks at the clock."""
@@ -55,6 +59,8 @@ class AutomaticExecutor:
         self._ready: Executor | None = None
         self._failed = False
         self._starts = 0
+        self._bytes = 0
+        self._end: End | None = None
         self._since_s = clock.monotonic_s()
 
     async def open(self) -> None:
@@ -67,8 +73,10 @@ class AutomaticExecutor:
         if executor is None:
             executor = self._here
             self._starts += 1
+            self._bytes += len(flight.work.request.body)
             if self._starts % LOOK_EVERY == 0 and self._opening is None:
                 self._look()
+            self._end, end = end, self._count
         flight.executor = executor
         executor.start(flight, end)
 
@@ -86,13 +94,22 @@ class AutomaticExecutor:
             await self._there.aclose()
         await self._here.aclose()
 
+    def _count(self, flight: Flight, outcome: Outcome | None, announced: Announced | None) -> None:
+        """A call that was made here has ended."""
+        if isinstance(outcome, Response):
+            self._bytes += len(outcome.body)
+        assert self._end is not None, "a flight that was started"
+        self._end(flight, outcome, announced)
+
     def _look(self) -> None:
         elapsed_s = self._clock.monotonic_s() - self._since_s
         if elapsed_s < WINDOW_S:
             return
-        if self._starts > max(MANY_PER_S, TIMES_IN_FLIGHT * self._in_flight()) * elapsed_s:
+        many = self._starts > max(MANY_PER_S, TIMES_IN_FLIGHT * self._in_flight()) * elapsed_s
+        if many and self._bytes < LARGE_BYTES * self._starts:
             self._opening = asyncio.create_task(self._open())
-        self._starts, self._since_s = 0, self._clock.monotonic_s()
+        self._starts = self._bytes = 0
+        self._since_s = self._clock.monotonic_s()
 
     async def _open(self) -> None:
         there = self._there = self._make_there(self._take_trouble)
